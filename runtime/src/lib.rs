@@ -1,0 +1,7 @@
+//! # netc-runtime: runs and trains what netc compiled
+//!
+//! Takes a program directory or shared library with its [`program::Manifest`], data and a recipe; gives trained
+//! weights, metrics and predictions. Never sees LLVM, a graph or a source span.
+
+pub mod program;
+pub mod random;

@@ -1,0 +1,1 @@
+//! Schedules: a kernel for each planned step.
