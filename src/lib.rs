@@ -7,6 +7,15 @@
 //! ```
 //!
 //! Folders are stages; data flows front to back and no stage calls a later one.
+//!
+//! | stage | takes → gives |
+//! |---|---|
+//! | `source` | files and the spans into them |
+//! | `geometry` | windows and padding: the words that several stages share |
+//! | `target` | the machine that code is made for |
+//! | `check` | Spec → [`check::Network`]: layers resolved, every shape with its derivation |
+//! | `graph` | Network → [`graph::Graph`]: the tensor IR |
+//! | `kernel` | Plan → [`kernel::Kernel`]s: the loop IR |
 
 pub mod check;
 pub mod geometry;

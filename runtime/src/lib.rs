@@ -2,6 +2,11 @@
 //!
 //! Takes a program directory or shared library with its [`program::Manifest`], data and a recipe; gives trained
 //! weights, metrics and predictions. Never sees LLVM, a graph or a source span.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`program`] | the contract: manifest, entry points |
+//! | [`random`] | counter-based random numbers |
 
 pub mod program;
 pub mod random;

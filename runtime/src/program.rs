@@ -35,17 +35,11 @@ pub struct Context {
 }
 
 /// The body of a parallel region: does iterations `begin..end`, using the scratch block at `scratch`.
-pub type ParallelBody =
-    unsafe extern "C" fn(context: *const Context, scratch: *mut u8, begin: i64, end: i64);
+pub type ParallelBody = unsafe extern "C" fn(context: *const Context, scratch: *mut u8, begin: i64, end: i64);
 
 /// Calls `body` so that every index in `0..count` is done exactly once, each call with the scratch block of the
 /// thread that makes it, and returns when all are done. The result does not depend on the split.
-pub type ParallelFor = unsafe extern "C" fn(
-    pool: *mut c_void,
-    context: *const Context,
-    count: i64,
-    body: ParallelBody,
-);
+pub type ParallelFor = unsafe extern "C" fn(pool: *mut c_void, context: *const Context, count: i64, body: ParallelBody);
 
 /// A generated entry point; returns 0.
 pub type EntryPoint = unsafe extern "C" fn(context: *const Context) -> i32;

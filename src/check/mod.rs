@@ -44,7 +44,7 @@ pub struct Layer {
     pub span: Span,
 }
 
-/// What a layer does. 
+/// What a layer does.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LayerKind {
     /// The network's input.

@@ -49,8 +49,7 @@ pub struct Builder {
 impl Builder {
     /// An empty kernel for vectors of `lanes` f32.
     pub fn new(name: impl Into<String>, lanes: usize) -> Self {
-        let kernel =
-            Kernel { name: name.into(), buffers: Vec::new(), vars: Vec::new(), locals: 0, body: Vec::new() };
+        let kernel = Kernel { name: name.into(), buffers: Vec::new(), vars: Vec::new(), locals: 0, body: Vec::new() };
         Builder { kernel, blocks: vec![Vec::new()], lanes }
     }
 
