@@ -9,7 +9,10 @@
 //! a vector loop every value that depends on the loop's variable is a vector with one lane an iteration.
 
 pub mod build;
+pub mod interpret;
 pub mod schedule;
+pub mod text;
+pub mod verify;
 
 use std::ops::{Add, Div, Mul, Rem, Sub};
 
