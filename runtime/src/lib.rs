@@ -8,5 +8,15 @@
 //! | [`program`] | the contract: manifest, entry points |
 //! | [`random`] | counter-based random numbers |
 
+pub mod checkpoint;
+pub mod error;
+pub mod files;
+pub mod library;
+pub mod memory;
 pub mod program;
 pub mod random;
+pub mod session;
+pub mod tensorfile;
+pub mod threads;
+
+pub use error::{Error, Result};

@@ -1,0 +1,6 @@
+//! The runtime, run from outside: programs, checkpoints, data, training.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps nothing fails as it should")]
+
+mod checkpoints;
+mod fixture;
+mod programs;
