@@ -9,8 +9,23 @@
 //! Image tensors are `[N, C, H, W]`, vectors `[N, F]`, scalars `[]`. Convolution weights are
 //! `[out, in/groups, kh, kw]`, linear weights `[out, in]`: PyTorch's shapes.
 
+pub mod build;
+pub mod interpret;
+pub mod lower;
+pub mod ops;
+mod parse;
+#[doc(hidden)]
+pub mod random;
+pub mod shapes;
+pub mod text;
+pub mod verify;
+
 pub use crate::geometry::{Padding, PoolGeometry};
 use crate::source::Span;
+pub use build::Builder;
+pub use lower::{Mode, lower};
+pub use shapes::{Type, result_types};
+pub use verify::verify;
 
 /// A function over tensors.
 #[derive(Debug, Clone, PartialEq)]
@@ -345,4 +360,43 @@ pub enum Op {
 pub struct Functions {
     /// `init`, `preprocess`, `infer`, `train`; those asked for, in this order.
     pub graphs: Vec<Graph>,
+}
+
+impl Graph {
+    /// A value of this graph.
+    ///
+    /// # Panics
+    /// If the graph has no such value, which no verified graph comes to.
+    pub fn value(&self, id: ValueId) -> &Value {
+        &self.values[id.0 as usize]
+    }
+
+    /// The node that defines a value, if one does.
+    pub fn producer(&self, id: ValueId) -> Option<NodeId> {
+        match self.value(id).def {
+            Def::Node(node, _) => Some(node),
+            Def::Input(_) | Def::State(_) => None,
+        }
+    }
+
+    /// The state called `name`.
+    pub fn find_state(&self, name: &str) -> Option<StateId> {
+        self.states.iter().position(|s| s.name == name).map(|i| StateId(i as u32))
+    }
+
+    /// The output called `name`.
+    pub fn find_output(&self, name: &str) -> Option<ValueId> {
+        self.outputs.iter().find(|(n, _)| n == name).map(|(_, v)| *v)
+    }
+}
+
+/// Something that a stage promised and another found not to hold: a bug in netc.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Bug(pub String);
+
+impl From<verify::Malformed> for Bug {
+    fn from(malformed: verify::Malformed) -> Self {
+        Bug(malformed.to_string())
+    }
 }
