@@ -18,8 +18,10 @@
 //! | `kernel` | Plan → [`kernel::Kernel`]s: the loop IR |
 
 pub mod check;
+pub mod diag;
 pub mod geometry;
 pub mod graph;
 pub mod kernel;
 pub mod source;
+pub mod spec;
 pub mod target;

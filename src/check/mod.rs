@@ -3,8 +3,20 @@
 //! Takes a [`Spec`](crate::spec), gives a [`Network`] or diagnostics. This is the wall: the last stage that may blame
 //! the user. A `Network` that exists is right; what fails after it is a bug in netc.
 
+mod init;
+mod layers;
+mod preprocess;
+mod reader;
+mod sections;
+mod train;
+mod wiring;
+
+pub use crate::diag::Derivation;
+use crate::diag::{Diagnostic, Severity};
 pub use crate::geometry::{Padding, PoolGeometry};
-use crate::source::Span;
+use crate::source::{Sources, Span};
+use crate::spec::{self, Spec};
+use layers::{Operand, Resolved};
 use netc_runtime::program::{PreprocessInfo, ScheduleInfo};
 use petgraph::graph::{DiGraph, NodeIndex};
 
@@ -130,19 +142,6 @@ pub enum LayerKind {
     Softmax,
 }
 
-/// How one size came about, with the numbers in it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Derivation {
-    /// What is derived, as `height` or `height and width`.
-    pub what: String,
-    /// The rule, as `(W − F + P)/S + 1`.
-    pub formula: String,
-    /// The rule with the numbers, as `(224 − 11 + (1 + 2))/4 + 1`.
-    pub numbers: String,
-    /// The result, exact: `55` or `54.75`.
-    pub result: String,
-}
-
 /// A trainable parameter or a running statistic.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Param {
@@ -257,6 +256,94 @@ pub enum Optimizer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LayerId(NodeIndex);
 
+/// Checks a spec: the network and warnings, or everything that is wrong (what reading the spec found included), in the
+/// order of the text.
+pub fn check(spec: &Spec) -> Result<(Network, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let mut problems = spec.problems.clone();
+    let network = if spec.broken { None } else { resolve(spec, &mut problems) };
+    problems.sort_by_key(Diagnostic::span);
+    match network {
+        Some(network) if problems.iter().all(|d| d.severity != Severity::Error) => Ok((network, problems)),
+        _ => Err(problems),
+    }
+}
+
+/// Reads and checks a text: the network and warnings, or everything that is wrong.
+pub fn network_from_text(name: &str, text: &str) -> Result<(Network, Vec<Diagnostic>), Vec<Diagnostic>> {
+    check(&spec::parse(&mut Sources::new(), name, text))
+}
+
+/// A shape as `[96, 55, 55]`.
+pub fn shape_text(shape: &[usize]) -> String {
+    format!("{shape:?}")
+}
+
+/// The network as far as it can be made; `None` means that an error was reported.
+fn resolve(spec: &Spec, problems: &mut Vec<Diagnostic>) -> Option<Network> {
+    let name = sections::net(spec, problems);
+    let input = sections::input(spec, problems);
+    let init = init::defaults(spec.sections.get("init").map(|s| &s.value), problems);
+    if spec.layers.is_empty() {
+        let start = Span { start: spec.span.start, end: spec.span.start };
+        let span = spec.layers_span.unwrap_or(start);
+        let message = "the spec has no layers";
+        let diagnostic = Diagnostic::error(crate::diag::Code::MissingKey, span, message);
+        problems.push(diagnostic.note("as `layers: [conv: {kernels: 8, kernel_size: 3}, relu]`, or a line for each"));
+    }
+    let wiring = wiring::wire(spec, &input.name, problems);
+
+    // Results by number: the input, then the entries in execution order. None: something before is wrong.
+    let mut operands: Vec<Option<Operand>> = vec![None; spec.layers.len() + 1];
+    operands[0] = input.operand.clone();
+    let mut layers: Vec<Option<Layer>> = vec![None; spec.layers.len()];
+    for &i in &wiring.order {
+        let entry = &spec.layers[i];
+        let Some(definition) = wiring.definitions[i] else { continue };
+        let sources = wiring.operands[i].as_deref();
+        let given: Option<Vec<Operand>> = sources.and_then(|s| s.iter().map(|&s| operands[s].clone()).collect());
+        let mut reader = reader::Reader::new(&entry.name.text, entry.kind.span, &entry.settings, problems);
+        reader.know("name");
+        reader.know("from");
+        let resolved = (definition.resolve)(&mut reader, given.as_deref(), &init);
+        reader.finish();
+        if let Some(Resolved { kind, shape, derivations, params, macs }) = resolved {
+            let size_spans = vec![entry.kind.span; shape.len()];
+            let name = entry.name.text.clone();
+            operands[i + 1] = Some(Operand { name: name.clone(), shape: shape.clone(), size_spans, is_input: false });
+            layers[i] = Some(Layer { name, kind, shape, derivations, params, macs, span: entry.span });
+        }
+    }
+
+    let output = layers.last().and_then(Option::as_ref);
+    let output_span = spec.layers.last().map_or(spec.span, |l| l.kind.span);
+    let known = output.map(|l| (l.name.as_str(), l.shape.as_slice(), output_span));
+    let classes = sections::classes(spec, known, problems);
+    let train = train::train(spec, output, problems);
+    let preprocess = preprocess::preprocess(spec, input.operand.as_ref().map(|o| o.shape.as_slice()), problems);
+
+    let input = input.operand.map(|operand| Layer {
+        name: operand.name,
+        kind: LayerKind::Input,
+        shape: operand.shape,
+        derivations: Vec::new(),
+        params: Vec::new(),
+        macs: 0,
+        span: input.name.span,
+    });
+    let mut graph = DiGraph::new();
+    let mut nodes = vec![graph.add_node(input?)];
+    for layer in layers {
+        nodes.push(graph.add_node(layer?));
+    }
+    for (i, sources) in wiring.operands.iter().enumerate() {
+        for (position, &source) in sources.as_ref()?.iter().enumerate() {
+            graph.add_edge(nodes[source], nodes[i + 1], position);
+        }
+    }
+    let order = std::iter::once(nodes[0]).chain(wiring.order.iter().map(|&i| nodes[i + 1])).collect();
+    Some(Network { name: name?, graph, order, classes, preprocess: preprocess?, train: train? })
+}
+
 impl Network {
     /// Layers in execution order: the input first, every layer after those that feed it.
     pub fn layers(&self) -> impl Iterator<Item = (LayerId, &Layer)> {
@@ -279,5 +366,22 @@ impl Network {
     /// The layer whose result is the network's: the last of the spec.
     pub fn output(&self) -> Option<LayerId> {
         self.order.last().map(|&n| LayerId(n))
+    }
+
+    /// Numbers of all trainable parameters together.
+    pub fn param_count(&self) -> u64 {
+        self.layers().map(|(_, layer)| layer.param_count()).sum()
+    }
+
+    /// Multiply-adds for one image.
+    pub fn macs(&self) -> u64 {
+        self.layers().fold(0, |sum: u64, (_, layer)| sum.saturating_add(layer.macs))
+    }
+}
+
+impl Layer {
+    /// Numbers of its trainable parameters together.
+    pub fn param_count(&self) -> u64 {
+        self.params.iter().filter(|p| p.trainable).map(|p| p.shape.iter().product::<usize>() as u64).sum()
     }
 }

@@ -1,0 +1,80 @@
+//! `conv`: two-dimensional cross-correlation.
+
+use super::{Definition, Inputs, Operand, Resolved, elements, image, window};
+use crate::check::init::{self, Defaults};
+use crate::check::reader::Reader;
+use crate::check::{LayerKind, shape_text};
+use crate::diag::{Code, Diagnostic};
+
+/// The layer.
+pub(super) const DEFINITION: Definition = Definition {
+    word: "conv",
+    synonyms: &["conv2d", "convolution", "convolution2d", "convolutional", "conv_2d"],
+    inputs: Inputs::One,
+    resolve,
+};
+
+fn resolve(reader: &mut Reader<'_, '_>, operands: Option<&[Operand]>, defaults: &Defaults) -> Option<Resolved> {
+    let kernels = reader.count("kernels");
+    let window = window::read(reader, false);
+    let groups = reader.count_or("groups", 1, 1);
+    let bias = reader.flag_or("bias", true);
+    let settings = init::settings(reader, "conv", defaults);
+    let (operand, [channels, height, width]) = image(reader, operands?.first()?)?;
+    let (kernels, window, groups, bias, settings) = (kernels?, window?, groups?, bias?, settings?);
+    let divides = divides(reader, operand, channels, kernels, groups);
+    let tiling = window::tile(reader, &window, operand, [height, width]);
+    divides?;
+    let tiling = tiling?;
+    let shape = vec![kernels, tiling.size[0], tiling.size[1]];
+    let outputs = elements(reader, "the result", &shape)?;
+    let weight = vec![kernels, channels / groups, window.kernel[0], window.kernel[1]];
+    let weights = elements(reader, "the weight", &weight)?;
+    let params = init::params(reader, &settings, weight, bias.then_some(kernels))?;
+    Some(Resolved {
+        kind: LayerKind::Conv {
+            kernels,
+            kernel_size: window.kernel,
+            stride: window.stride,
+            padding: tiling.padding,
+            dilation: window.dilation,
+            groups,
+            bias,
+        },
+        shape,
+        derivations: tiling.derivations,
+        params,
+        macs: outputs as u64 * (weights / kernels) as u64,
+    })
+}
+
+fn divides(
+    reader: &mut Reader<'_, '_>,
+    operand: &Operand,
+    channels: usize,
+    kernels: usize,
+    groups: usize,
+) -> Option<()> {
+    let uneven = [(channels, "input channels"), (kernels, "kernels")].into_iter().find(|(n, _)| n % groups != 0);
+    let Some((count, what)) = uneven else { return Some(()) };
+    let message = format!("{}: {groups} groups do not divide {count} {what}", reader.owner);
+    let span = reader.span_of("groups").unwrap_or(reader.span);
+    let mut diagnostic = Diagnostic::error(Code::GroupMismatch, span, message);
+    diagnostic = diagnostic.at(format!("{count}/{groups} is not whole"));
+    if what == "kernels" {
+        if let Some(span) = reader.span_of("kernels") {
+            diagnostic = diagnostic.label(span, format!("{kernels} kernels"));
+        }
+    } else if let Some(&span) = operand.size_spans.first() {
+        diagnostic = diagnostic.label(span, format!("{} gives {}", operand.name, shape_text(&operand.shape)));
+    }
+    let fitting: Vec<String> = (1..=channels.min(kernels).min(4096))
+        .filter(|g| channels.is_multiple_of(*g) && kernels.is_multiple_of(*g))
+        .map(|g| g.to_string())
+        .collect();
+    if !fitting.is_empty() && fitting.len() <= 24 {
+        diagnostic = diagnostic.note(format!("groups that divide both: {}", fitting.join(", ")));
+    }
+    reader.report(diagnostic);
+    None
+}

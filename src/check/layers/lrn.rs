@@ -1,0 +1,35 @@
+//! `lrn`: local response normalisation across channels.
+
+use super::{Definition, Inputs, Operand, Resolved, image};
+use crate::check::LayerKind;
+use crate::check::init::Defaults;
+use crate::check::reader::{Bounds, Reader};
+use crate::diag::{Code, Diagnostic};
+
+/// The layer.
+pub(super) const DEFINITION: Definition = Definition {
+    word: "lrn",
+    synonyms: &["norm", "local_response_norm", "localresponsenorm", "local_response_normalization", "cmrnorm"],
+    inputs: Inputs::One,
+    resolve,
+};
+
+fn resolve(reader: &mut Reader<'_, '_>, operands: Option<&[Operand]>, _: &Defaults) -> Option<Resolved> {
+    let size = reader.count_or("size", 1, 5);
+    let alpha = reader.number_or("alpha", Bounds::NotNegative, 1e-4);
+    let beta = reader.number_or("beta", Bounds::NotNegative, 0.75);
+    let k = reader.number_or("k", Bounds::Positive, 1.0);
+    let divide_by_size = reader.flag_or("divide_by_size", true);
+    let groups = reader.count_or("groups", 1, 1);
+    let (operand, [channels, ..]) = image(reader, operands?.first()?)?;
+    let groups = groups?;
+    if channels % groups != 0 {
+        let span = reader.span_of("groups").unwrap_or(reader.span);
+        let message = format!("{}: {groups} groups do not divide {channels} channels", reader.owner);
+        reader.report(super::with_source(Diagnostic::error(Code::GroupMismatch, span, message), operand));
+        return None;
+    }
+    let kind =
+        LayerKind::Lrn { size: size?, alpha: alpha?, beta: beta?, k: k?, divide_by_size: divide_by_size?, groups };
+    Some(Resolved::plain(kind, operand.shape.clone()))
+}

@@ -1,0 +1,170 @@
+//! The sections `net`, `input` and `classes`.
+
+use super::layers::Operand;
+use super::reader::{LARGEST, Reader};
+use crate::diag::{Code, Diagnostic, Fix};
+use crate::source::Span;
+use crate::spec::{Data, Name, RESERVED, Spec, Value};
+use std::collections::BTreeMap;
+
+/// The network's name.
+pub(super) fn net(spec: &Spec, problems: &mut Vec<Diagnostic>) -> Option<String> {
+    let Some(setting) = spec.sections.get("net") else {
+        let start = Span { start: spec.span.start, end: spec.span.start };
+        let diagnostic = Diagnostic::error(Code::MissingKey, start, "the spec does not name its network");
+        let insert = Fix::maybe("net: mynet", start, "net: mynet\n");
+        problems.push(diagnostic.fix(insert));
+        return None;
+    };
+    let Data::Text(text) = &setting.value.data else {
+        let message = format!("`net` must be a name, but is {}", setting.value.data.describe());
+        problems.push(Diagnostic::error(Code::WrongType, setting.value.span, message));
+        return None;
+    };
+    let letters = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let good = text.chars().all(letters) && text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.len() <= 64;
+    if !good {
+        let message = "a network's name is up to 64 letters, digits, `_` and `-`, the first of them a letter";
+        problems.push(Diagnostic::error(Code::InvalidName, setting.value.span, message));
+        return None;
+    }
+    Some(text.clone())
+}
+
+/// Whether layers may be called so.
+pub(super) fn good_layer_name(name: &Name, is_input: bool, problems: &mut Vec<Diagnostic>) -> bool {
+    let word = |w: &str| !w.is_empty() && w.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let text = name.text.as_str();
+    if !text.split('.').all(word) || text.len() > 64 || text.starts_with(|c: char| c.is_ascii_digit()) {
+        let message =
+            "a layer's name is up to 64 letters, digits and `_`, not starting with a digit; dots may join words";
+        let mut diagnostic = Diagnostic::error(Code::InvalidName, name.span, message);
+        let better: String = text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).take(64).collect();
+        if better.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            diagnostic = diagnostic.fix(Fix::maybe(better.clone(), name.span, better));
+        }
+        problems.push(diagnostic);
+        return false;
+    }
+    let first = text.split('.').next().unwrap_or(text);
+    if RESERVED.contains(&first) && !is_input {
+        let message = format!("a layer cannot be called `{text}`: `{first}` names a part of the spec");
+        problems.push(Diagnostic::error(Code::InvalidName, name.span, message));
+        return false;
+    }
+    true
+}
+
+/// The network's input. Its shape is `None` if that is wrong.
+pub(super) struct Input {
+    /// Its name and where it is written.
+    pub name: Name,
+    /// Shape and where its sizes are written.
+    pub operand: Option<Operand>,
+}
+
+/// Reads the section `input`.
+pub(super) fn input(spec: &Spec, problems: &mut Vec<Diagnostic>) -> Input {
+    let unnamed = |span| Input { name: Name { text: "input".to_string(), span }, operand: None };
+    let Some(setting) = spec.sections.get("input") else {
+        let start = Span { start: spec.span.start, end: spec.span.start };
+        let diagnostic = Diagnostic::error(Code::MissingKey, start, "the spec does not say what its input is");
+        problems.push(diagnostic.note("as `input: {name: image, shape: [3, 224, 224]}`: channels, height, width"));
+        return unnamed(start);
+    };
+    let Data::Map(map) = &setting.value.data else {
+        let message = format!("`input` must be settings, but is {}", setting.value.data.describe());
+        let diagnostic = Diagnostic::error(Code::WrongType, setting.value.span, message);
+        problems.push(diagnostic.note("as `input: {name: image, shape: [3, 224, 224]}`"));
+        return unnamed(setting.key.span);
+    };
+    let mut reader = Reader::new("input", setting.key.span, map, problems);
+    let mut name = Name { text: "input".to_string(), span: setting.key.span };
+    if let Some(value) = reader.get("name") {
+        match &value.data {
+            Data::Text(text) => name = Name { text: text.clone(), span: value.span },
+            _ => reader.wrong_type("name", value, "a word"),
+        }
+    }
+    let sizes = reader.require("shape").and_then(|value| shape(&mut reader, value));
+    reader.finish();
+    if !good_layer_name(&name, true, problems) {
+        name.text = "input".to_string();
+    }
+    let operand = sizes.map(|sizes| Operand {
+        name: name.text.clone(),
+        shape: sizes.iter().map(|s| s.0).collect(),
+        size_spans: sizes.iter().map(|s| s.1).collect(),
+        is_input: true,
+    });
+    Input { name, operand }
+}
+
+fn shape(reader: &mut Reader<'_, '_>, value: &Value) -> Option<Vec<(usize, Span)>> {
+    let Data::List(items) = &value.data else {
+        reader.wrong_type("shape", value, "a list of sizes, as [3, 224, 224]");
+        return None;
+    };
+    let sizes: Vec<Option<usize>> = items.iter().map(|item| reader.whole("shape", item, 1)).collect();
+    if !matches!(items.len(), 1 | 3) {
+        let message =
+            format!("an input is [channels, height, width] or [features], but this has {} sizes", items.len());
+        let mut diagnostic = Diagnostic::error(Code::WrongRank, value.span, message);
+        match items.len() {
+            4 => diagnostic = diagnostic.note("leave the batch out: `train: {batch: …}` and `--batch` say it"),
+            2 => diagnostic = diagnostic.note("a grey image has one channel: [1, height, width]"),
+            _ => {}
+        }
+        reader.report(diagnostic);
+        return None;
+    }
+    let sizes: Vec<usize> = sizes.into_iter().collect::<Option<_>>()?;
+    if sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size)).is_none_or(|n| n > LARGEST) {
+        let message = format!("the input has more than {LARGEST} elements");
+        reader.report(Diagnostic::error(Code::SizeLimit, value.span, message));
+        return None;
+    }
+    Some(sizes.into_iter().zip(items.iter().map(|i| i.span)).collect())
+}
+
+/// Class names in label order; empty if the spec gives none. `output`: the last layer's name and shape, if they are known.
+pub(super) fn classes(
+    spec: &Spec,
+    output: Option<(&str, &[usize], Span)>,
+    problems: &mut Vec<Diagnostic>,
+) -> Vec<String> {
+    let Some(setting) = spec.sections.get("classes") else { return Vec::new() };
+    let value = &setting.value;
+    let Data::List(items) = &value.data else {
+        let message = format!("`classes` must be a list of names, but is {}", value.data.describe());
+        problems.push(Diagnostic::error(Code::WrongType, value.span, message));
+        return Vec::new();
+    };
+    let mut names = Vec::new();
+    let mut seen: BTreeMap<String, Span> = BTreeMap::new();
+    for item in items {
+        let name = match &item.data {
+            Data::Text(text) => text.clone(),
+            Data::Integer(number) => number.to_string(),
+            Data::Flag(flag) => flag.to_string(),
+            other => {
+                let message = format!("a class name must be text, but this is {}", other.describe());
+                problems.push(Diagnostic::error(Code::WrongType, item.span, message));
+                continue;
+            }
+        };
+        if let Some(first) = seen.insert(name.clone(), item.span) {
+            let message = format!("two classes are called `{name}`");
+            let diagnostic = Diagnostic::error(Code::DuplicateName, item.span, message);
+            problems.push(diagnostic.at("again here").label(first, "first here"));
+        }
+        names.push(name);
+    }
+    let Some((layer, shape, span)) = output else { return names };
+    if shape != [items.len()] {
+        let message = format!("there are {} class names, but {layer} gives {}", items.len(), super::shape_text(shape));
+        let diagnostic = Diagnostic::error(Code::ClassCount, value.span, message);
+        problems.push(diagnostic.at(format!("{} names", items.len())).label(span, super::shape_text(shape)));
+    }
+    names
+}

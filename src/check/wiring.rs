@@ -1,0 +1,236 @@
+//! Who reads whom: names, `from`, the order of execution.
+
+use super::layers::{DEFINITIONS, Definition, Inputs};
+use super::reader::listed;
+use super::sections::good_layer_name;
+use crate::diag::{Code, Diagnostic, Fix, closest};
+use crate::source::Span;
+use crate::spec::{Data, LayerEntry, Name, Spec};
+use petgraph::algo::tarjan_scc;
+use petgraph::graph::{DiGraph, NodeIndex};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Layers of a spec by number, the input being 0 and the n-th entry n.
+pub(super) struct Wiring {
+    /// The kind of each entry, if it is known. Index 0 is the first entry.
+    pub definitions: Vec<Option<&'static Definition>>,
+    /// What each entry reads, in operand order, or `None` if that is wrong. Index 0 is the first entry.
+    pub operands: Vec<Option<Vec<usize>>>,
+    /// Entries in execution order. Those of a cycle, or after one, come last in the order of the spec.
+    pub order: Vec<usize>,
+}
+
+/// Resolves the names of a spec whose input is called `input`.
+pub(super) fn wire(spec: &Spec, input: &Name, problems: &mut Vec<Diagnostic>) -> Wiring {
+    let before = problems.len();
+    let names = names(spec, input, problems);
+    let definitions: Vec<_> = spec.layers.iter().map(|entry| definition(entry, problems)).collect();
+    let mut graph: DiGraph<usize, usize> = DiGraph::new();
+    let nodes: Vec<NodeIndex> = (0..=spec.layers.len()).map(|i| graph.add_node(i)).collect();
+    let mut operands = Vec::new();
+    for (i, entry) in spec.layers.iter().enumerate() {
+        let sources = sources(entry, i, definitions[i], &names, problems);
+        for (position, &source) in sources.iter().flatten().enumerate() {
+            graph.add_edge(nodes[source], nodes[i + 1], position);
+        }
+        operands.push(sources);
+    }
+    cycles(spec, &graph, problems);
+    if problems.len() == before {
+        unread(spec, input, &graph, problems);
+    }
+    Wiring { definitions, order: execution_order(&operands), operands }
+}
+
+/// Numbers by name. Of two layers with one name the first has it.
+fn names<'a>(spec: &'a Spec, input: &'a Name, problems: &mut Vec<Diagnostic>) -> BTreeMap<&'a str, (usize, Span)> {
+    let mut names = BTreeMap::from([(input.text.as_str(), (0, input.span))]);
+    for (i, entry) in spec.layers.iter().enumerate() {
+        if entry.named && !good_layer_name(&entry.name, false, problems) {
+            continue;
+        }
+        if let Some(setting) = entry.settings.get("name") {
+            let message = format!("`name` must be a word, but is {}", setting.value.data.describe());
+            problems.push(Diagnostic::error(Code::WrongType, setting.value.span, message));
+        }
+        match names.get(entry.name.text.as_str()) {
+            Some(&(_, first)) => {
+                let message = format!("two layers are called `{}`", entry.name.text);
+                let diagnostic = Diagnostic::error(Code::DuplicateName, entry.name.span, message);
+                problems.push(diagnostic.at("again here").label(first, "first here"));
+            }
+            None => {
+                names.insert(&entry.name.text, (i + 1, entry.name.span));
+            }
+        }
+    }
+    names
+}
+
+fn definition(entry: &LayerEntry, problems: &mut Vec<Diagnostic>) -> Option<&'static Definition> {
+    let word = entry.kind.text.as_str();
+    if let Some(definition) = DEFINITIONS.iter().find(|d| d.word == word) {
+        return Some(definition);
+    }
+    let lower = word.to_ascii_lowercase();
+    let synonym = DEFINITIONS.iter().find(|d| d.word == lower || d.synonyms.contains(&lower.as_str())).map(|d| d.word);
+    let mut diagnostic = Diagnostic::error(Code::UnknownLayer, entry.kind.span, format!("there is no layer `{word}`"));
+    let words: Vec<&str> = DEFINITIONS.iter().map(|d| d.word).collect();
+    diagnostic = match (synonym, closest(word, words.iter().copied())) {
+        (Some(known), _) => diagnostic.fix(Fix::maybe(format!("the word is `{known}`"), entry.kind.span, known)),
+        (None, Some(known)) => diagnostic.fix(Fix::maybe(format!("did you mean `{known}`?"), entry.kind.span, known)),
+        (None, None) => diagnostic.note(format!("layers are {}", listed(&words))),
+    };
+    problems.push(diagnostic);
+    None
+}
+
+/// What the entry reads.
+fn sources(
+    entry: &LayerEntry,
+    index: usize,
+    definition: Option<&Definition>,
+    names: &BTreeMap<&str, (usize, Span)>,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Vec<usize>> {
+    let setting = entry.settings.get("from");
+    let items: Vec<(&str, Span)> = match setting.map(|s| (&s.value.data, s.value.span)) {
+        None => Vec::new(),
+        Some((Data::Text(text), span)) => vec![(text.as_str(), span)],
+        Some((Data::List(values), span)) => {
+            let mut items = Vec::new();
+            for value in values {
+                let Data::Text(text) = &value.data else {
+                    let message = format!("`from` names layers, but this is {}", value.data.describe());
+                    problems.push(Diagnostic::error(Code::WrongType, value.span, message));
+                    return None;
+                };
+                items.push((text.as_str(), value.span));
+            }
+            if items.is_empty() {
+                let message = format!("{} reads nothing", entry.name.text);
+                problems.push(Diagnostic::error(Code::InputCount, span, message));
+                return None;
+            }
+            items
+        }
+        Some((other, span)) => {
+            let message = format!("`from` must name a layer or several, but is {}", other.describe());
+            problems.push(Diagnostic::error(Code::WrongType, span, message));
+            return None;
+        }
+    };
+    let count = items.len().max(1);
+    let span = setting.map_or(entry.kind.span, |s| s.value.span);
+    let expected = match definition.map(|d| d.inputs) {
+        Some(Inputs::One) if count != 1 => Some("reads one layer"),
+        Some(Inputs::Many) if count < 2 => Some("reads two layers or more"),
+        _ => None,
+    };
+    if let Some(expected) = expected {
+        let message = format!("{} {expected}, but is given {count}", entry.name.text);
+        let mut diagnostic = Diagnostic::error(Code::InputCount, span, message);
+        diagnostic = match definition.map(|d| d.inputs) {
+            Some(Inputs::Many) => diagnostic.note("say which: `from: [first, second]`"),
+            _ => diagnostic.note("`add` and `concat` join layers"),
+        };
+        problems.push(diagnostic);
+        return None;
+    }
+    if items.is_empty() {
+        return Some(vec![index]);
+    }
+    let mut sources = Some(Vec::new());
+    for (name, span) in items {
+        match names.get(name) {
+            Some(&(source, _)) => {
+                if let Some(sources) = &mut sources {
+                    sources.push(source);
+                }
+            }
+            None => {
+                let mut diagnostic =
+                    Diagnostic::error(Code::UnknownFrom, span, format!("there is no layer called `{name}`"));
+                if let Some(known) = closest(name, names.keys().copied()) {
+                    diagnostic = diagnostic.fix(Fix::maybe(format!("did you mean `{known}`?"), span, known));
+                }
+                problems.push(diagnostic);
+                sources = None;
+            }
+        }
+    }
+    sources
+}
+
+fn cycles(spec: &Spec, graph: &DiGraph<usize, usize>, problems: &mut Vec<Diagnostic>) {
+    for mut component in tarjan_scc(graph) {
+        let itself = component.first().is_some_and(|&n| graph.contains_edge(n, n));
+        if component.len() < 2 && !itself {
+            continue;
+        }
+        component.sort();
+        let entries: Vec<&LayerEntry> =
+            component.iter().filter_map(|&n| spec.layers.get(graph[n].checked_sub(1)?)).collect();
+        let Some(first) = entries.first() else { continue };
+        let names: Vec<&str> = entries.iter().map(|e| e.name.text.as_str()).collect();
+        let message = match names.len() {
+            1 => format!("{} reads its own result", names[0]),
+            _ => format!("{} read each other's results in a circle", names.join(", ")),
+        };
+        let at = |e: &LayerEntry| e.settings.get("from").map_or(e.name.span, |s| s.value.span);
+        let mut diagnostic = Diagnostic::error(Code::Cycle, at(first), message);
+        for entry in entries.iter().skip(1).take(8) {
+            diagnostic = diagnostic.label(at(entry), format!("{} reads this", entry.name.text));
+        }
+        problems.push(diagnostic.at(format!("{} reads this", first.name.text)));
+    }
+}
+
+/// Layers that lead nowhere. The last entry's result is the network's.
+fn unread(spec: &Spec, input: &Name, graph: &DiGraph<usize, usize>, problems: &mut Vec<Diagnostic>) {
+    for node in graph.node_indices() {
+        let number = graph[node];
+        if number == spec.layers.len() || graph.neighbors(node).next().is_some() {
+            continue;
+        }
+        let (name, span) = match number.checked_sub(1) {
+            None => (&input.text, input.span),
+            Some(i) => (&spec.layers[i].name.text, spec.layers[i].name.span),
+        };
+        let diagnostic = Diagnostic::error(Code::UnreadLayer, span, format!("nothing reads the result of {name}"));
+        problems
+            .push(diagnostic.note("the network's result is that of the last layer; every other must be read by one"));
+    }
+}
+
+/// Every entry after what it reads; where there is a choice, in the order of the spec.
+fn execution_order(operands: &[Option<Vec<usize>>]) -> Vec<usize> {
+    let mut waiting: Vec<usize> = Vec::new();
+    let mut readers: Vec<Vec<usize>> = vec![Vec::new(); operands.len() + 1];
+    for (i, sources) in operands.iter().enumerate() {
+        let sources = sources.as_deref().unwrap_or_default();
+        waiting.push(sources.len());
+        for &source in sources {
+            readers[source].push(i);
+        }
+    }
+    let mut ready: BTreeSet<usize> = (0..operands.len()).filter(|&i| waiting[i] == 0).collect();
+    let mut order = Vec::new();
+    let mut done = vec![false; operands.len()];
+    let finish = |source: usize, waiting: &mut Vec<usize>, ready: &mut BTreeSet<usize>| {
+        for &reader in &readers[source] {
+            waiting[reader] -= 1;
+            if waiting[reader] == 0 {
+                ready.insert(reader);
+            }
+        }
+    };
+    finish(0, &mut waiting, &mut ready);
+    while let Some(i) = ready.pop_first() {
+        order.push(i);
+        done[i] = true;
+        finish(i + 1, &mut waiting, &mut ready);
+    }
+    order.extend((0..operands.len()).filter(|&i| !done[i]));
+    order
+}

@@ -1,0 +1,108 @@
+//! The list of everything that can be wrong.
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
+        /// What sort of thing a diagnostic reports.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &'static [Code] = &[$(Code::$variant),+];
+
+            /// The name users see, as `inexact-size`.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Code::$variant => $name,)+
+                }
+            }
+
+            /// What it means and what to do.
+            pub fn explanation(self) -> &'static str {
+                match self {
+                    $(Code::$variant => concat!($($doc, "\n"),+).trim_ascii(),)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The spec file cannot be read.
+    UnreadableFile = "unreadable-file",
+    /// The spec file is not UTF-8 text. A file in UTF-16 or Latin-1 must be converted; a binary file is not a spec.
+    NotUtf8 = "not-utf8",
+    /// The spec file has nothing in it.
+    EmptySpec = "empty-spec",
+    /// The file is not YAML, or uses a part of YAML that specs do not have: several documents, tags, keys that are no
+    /// words.
+    InvalidYaml = "invalid-yaml",
+    /// The file is too long, nested too deeply, or its aliases unfold to too much.
+    TooMuchYaml = "too-much-yaml",
+    /// A `--set` argument is not `layer.field=value` or `section.field=value`, or names nothing that exists.
+    InvalidSet = "invalid-set",
+    /// A key that this part of a spec does not have. Every key must be known, so that a misspelt one cannot be ignored.
+    UnknownKey = "unknown-key",
+    /// A key that appears twice in one place.
+    DuplicateKey = "duplicate-key",
+    /// A key that must be there and is not.
+    MissingKey = "missing-key",
+    /// A value of the wrong type, as text where a number must be.
+    WrongType = "wrong-type",
+    /// A number outside the range that makes sense.
+    OutOfRange = "out-of-range",
+    /// A word that is not one of those possible here.
+    UnknownWord = "unknown-word",
+    /// A setting that has no effect because another one turns it off.
+    UnusedSetting = "unused-setting",
+    /// A kind of layer that does not exist.
+    UnknownLayer = "unknown-layer",
+    /// Names of layers and nets are words of letters, digits and `_`; a dot may join words. Names of sections are
+    /// taken.
+    InvalidName = "invalid-name",
+    /// Two layers with one name.
+    DuplicateName = "duplicate-name",
+    /// `from` names a layer that does not exist.
+    UnknownFrom = "unknown-from",
+    /// Layers that read each other's results in a circle.
+    Cycle = "cycle",
+    /// A layer with too many or too few inputs.
+    InputCount = "input-count",
+    /// A layer whose result nobody reads and that is not the last one, whose result is the network's.
+    UnreadLayer = "unread-layer",
+    /// A layer that needs an image (channels, height, width) reads a vector, or the other way round.
+    WrongRank = "wrong-rank",
+    /// Inputs that must have equal sizes have not.
+    ShapeMismatch = "shape-mismatch",
+    /// Groups must divide the channels going in and coming out.
+    GroupMismatch = "group-mismatch",
+    /// The window is larger than the padded image.
+    WindowTooLarge = "window-too-large",
+    /// Padding of a pooling layer as large as its window: some windows would see no image at all.
+    PaddingTooLarge = "padding-too-large",
+    /// The windows do not tile the padded image: the size rule gives no whole number. Say `rounding: floor` or
+    /// `rounding: ceil`, or change a size.
+    InexactSize = "inexact-size",
+    /// Some pixels are never read because the windows end before them. Reported so that it is no surprise.
+    UnreadPixels = "unread-pixels",
+    /// A size beyond what netc can address.
+    SizeLimit = "size-limit",
+    /// An initialiser that does not fit the parameter, as one that needs fan-in on a bias.
+    InitMismatch = "init-mismatch",
+    /// The loss does not fit the network's result.
+    LossMismatch = "loss-mismatch",
+    /// The number of class names is not the size of the network's result.
+    ClassCount = "class-count",
+    /// `mean` and `std` need one number a channel.
+    ChannelCount = "channel-count",
+    /// Resize and crop cannot give the network's input size.
+    PreprocessSize = "preprocess-size",
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,102 @@
+//! Diagnostics for people, in rustc's format.
+
+use super::{Derivation, Diagnostic, Fix, Severity};
+use crate::source::{SourceFile, Sources};
+use annotate_snippets::{AnnotationKind, Element, Group, Level, Renderer, Snippet};
+
+/// How diagnostics are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Style {
+    /// Plain text.
+    #[default]
+    Plain,
+    /// With ANSI colours.
+    Colour,
+}
+
+/// The diagnostics as text, a blank line between two, with a line feed at the end.
+pub fn render(diagnostics: &[Diagnostic], sources: &Sources, style: Style) -> String {
+    let renderer = match style {
+        Style::Plain => Renderer::plain(),
+        Style::Colour => Renderer::styled(),
+    };
+    let texts: Vec<String> = diagnostics.iter().map(|d| one(d, sources, &renderer)).collect();
+    let mut out = texts.join("\n\n");
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    out
+}
+
+fn one(diagnostic: &Diagnostic, sources: &Sources, renderer: &Renderer) -> String {
+    let level = match diagnostic.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let title = level.primary_title(printable(&diagnostic.message)).id(diagnostic.code.as_str());
+    let mut elements: Vec<Element<'_>> = Vec::new();
+    for file in sources.files() {
+        if let Some(snippet) = snippet(diagnostic, file, sources) {
+            elements.push(snippet.into());
+        }
+    }
+    let remark = |text: String| Element::from(Level::NOTE.no_name().message(text));
+    if let Some(derivation) = &diagnostic.derivation {
+        elements.push(remark(arithmetic(derivation)));
+    }
+    for note in &diagnostic.notes {
+        elements.push(remark(format!("note: {}", printable(note))));
+    }
+    let width = diagnostic.fixes.iter().filter(|f| !f.effect.is_empty()).map(|f| f.title.chars().count()).max();
+    for fix in &diagnostic.fixes {
+        elements.push(remark(fix_line(fix, width.unwrap_or(0))));
+    }
+    renderer.render(&[Group::with_title(title).elements(elements)]).to_string()
+}
+
+/// Formula, numbers and result as one equation.
+fn arithmetic(derivation: &Derivation) -> String {
+    format!("{}: {} = {} = {}", derivation.what, derivation.formula, derivation.numbers, derivation.result)
+}
+
+fn fix_line(fix: &Fix, width: usize) -> String {
+    let title = printable(&fix.title);
+    if fix.effect.is_empty() { format!("fix: {title}") } else { format!("fix: {title:width$}  → {}", fix.effect) }
+}
+
+/// The lines of `file` that the diagnostic points to. A span of several lines is shown by its first one.
+fn snippet<'a>(
+    diagnostic: &'a Diagnostic,
+    file: &'a SourceFile,
+    sources: &'a Sources,
+) -> Option<Snippet<'a, annotate_snippets::Annotation<'a>>> {
+    let mut snippet = Snippet::source(file.text.as_str()).path(file.name.as_str());
+    let mut any = false;
+    for (index, label) in diagnostic.labels.iter().enumerate() {
+        if sources.file(label.span).is_none_or(|f| f.span() != file.span()) {
+            continue;
+        }
+        any = true;
+        let mut range = file.range(label.span);
+        if let Some(line_end) = file.text[range.clone()].find('\n') {
+            range.end = range.start + line_end;
+        }
+        let kind = if index == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
+        let mut annotation = kind.span(range);
+        if !label.text.is_empty() {
+            annotation = annotation.label(printable(&label.text));
+        }
+        snippet = snippet.annotation(annotation);
+    }
+    any.then_some(snippet)
+}
+
+/// The text without control characters and no longer than a few lines: it may quote any file.
+fn printable(text: &str) -> String {
+    const LONGEST: usize = 400;
+    let mut out: String = text.chars().take(LONGEST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        out.push('…');
+    }
+    out
+}

@@ -1,0 +1,148 @@
+//! The spec as written: a tree in which every key and value knows its place.
+//!
+//! Takes text ([`parse`], [`parse_bytes`]), gives a [`Spec`]; [`apply_set`] edits one as `--set` says, [`print()`] writes
+//! one as YAML. The tree has the shape of a spec (sections, layers with kind and name) but its settings are unchecked:
+//! what they mean is for [`check`](crate::check) to say. Reading never stops at the first error: what it finds is in
+//! [`Spec::problems`], which `check` reports together with its own.
+
+mod print;
+mod read;
+mod set;
+mod yaml;
+
+pub use print::print;
+pub use read::{parse, parse_bytes};
+pub use set::apply_set;
+
+use crate::diag::Diagnostic;
+use crate::source::Span;
+
+/// A spec as written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spec {
+    /// The whole text.
+    pub span: Span,
+    /// `net:`, `input:`, `classes:`, `init:`, `train:`, `preprocess:` in the order written.
+    pub sections: Map,
+    /// `layers:`.
+    pub layers: Vec<LayerEntry>,
+    /// Where the word `layers` is written.
+    pub layers_span: Option<Span>,
+    /// What reading it found wrong.
+    pub problems: Vec<Diagnostic>,
+    /// The text could not be read to its end, so that nothing can be said about what is missing.
+    pub broken: bool,
+}
+
+/// One entry of `layers:`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerEntry {
+    /// The word for the kind, as `conv`.
+    pub kind: Name,
+    /// Its name: given, or made from the kind and a running number; then its span is the kind's.
+    pub name: Name,
+    /// Whether the name is written in the spec.
+    pub named: bool,
+    /// All settings but the name.
+    pub settings: Map,
+    /// The whole entry.
+    pub span: Span,
+}
+
+/// A word of the user's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name {
+    /// The word.
+    pub text: String,
+    /// Where.
+    pub span: Span,
+}
+
+/// A value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Value {
+    /// What it is.
+    pub data: Data,
+    /// Where.
+    pub span: Span,
+}
+
+/// What a value is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Data {
+    /// Nothing written, or `null`.
+    Null,
+    /// `true` or `false`.
+    Flag(bool),
+    /// A whole number.
+    Integer(i64),
+    /// Another number.
+    Real(f64),
+    /// Text.
+    Text(String),
+    /// A list.
+    List(Vec<Value>),
+    /// Settings by key.
+    Map(Map),
+}
+
+/// Settings by key, in the order written. Keys are unique.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Map {
+    /// The settings.
+    pub entries: Vec<Setting>,
+    /// From the first key (or the brace) to the last value (or the brace).
+    pub span: Span,
+    /// How a further setting is written.
+    pub layout: Layout,
+}
+
+/// How a map is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// `{a: 1, b: 2}`.
+    Braces,
+    /// A line each, indented by this many columns.
+    Lines(u32),
+    /// Not at all: a layer's kind alone, at the map's span.
+    Absent,
+}
+
+/// A key with its value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Setting {
+    /// The key.
+    pub key: Name,
+    /// The value.
+    pub value: Value,
+}
+
+impl Map {
+    /// A map that is not written; a setting added to it goes to `span`.
+    pub fn absent(span: Span) -> Self {
+        Map { entries: Vec::new(), span, layout: Layout::Absent }
+    }
+
+    /// The setting called `key`.
+    pub fn get(&self, key: &str) -> Option<&Setting> {
+        self.entries.iter().find(|s| s.key.text == key)
+    }
+}
+
+impl Data {
+    /// What to call it in a message.
+    pub fn describe(&self) -> &'static str {
+        match self {
+            Data::Null => "nothing",
+            Data::Flag(_) => "true or false",
+            Data::Integer(_) => "a whole number",
+            Data::Real(_) => "a number",
+            Data::Text(_) => "text",
+            Data::List(_) => "a list",
+            Data::Map(_) => "settings",
+        }
+    }
+}
+
+/// The words that sections and parts of a program have; layers cannot be called so.
+pub const RESERVED: &[&str] = &["net", "input", "classes", "init", "layers", "train", "preprocess", "optimizer"];

@@ -1,0 +1,217 @@
+//! From text to [`Spec`]: finds the sections and the layers, and names the layers.
+
+use super::{Data, LayerEntry, Layout, Map, Name, Setting, Spec, Value, yaml};
+use crate::diag::{Code, Diagnostic, Fix, closest};
+use crate::source::{Sources, Span};
+use std::collections::BTreeSet;
+
+/// The longest spec in bytes.
+const LONGEST: usize = 4 << 20;
+
+/// The sections besides `layers`.
+const SECTIONS: &[&str] = &["net", "input", "classes", "init", "train", "preprocess"];
+
+/// What other tools call the sections.
+const SYNONYMS: &[(&str, &str)] = &[
+    ("name", "net"),
+    ("network", "net"),
+    ("model", "net"),
+    ("layer", "layers"),
+    ("nodes", "layers"),
+    ("inputs", "input"),
+    ("image", "input"),
+    ("labels", "classes"),
+    ("class_names", "classes"),
+    ("solver", "train"),
+    ("training", "train"),
+    ("trainer", "train"),
+    ("transform", "preprocess"),
+    ("transforms", "preprocess"),
+    ("transform_param", "preprocess"),
+    ("preprocessing", "preprocess"),
+    ("initializer", "init"),
+    ("filler", "init"),
+];
+
+/// Reads a spec from the bytes of a file, which is added to `sources` under `name`.
+pub fn parse_bytes(sources: &mut Sources, name: &str, bytes: &[u8]) -> Spec {
+    let error = match std::str::from_utf8(bytes) {
+        Ok(text) => return parse(sources, name, text),
+        Err(error) => error,
+    };
+    let shown = &bytes[..bytes.len().min(LONGEST)];
+    let whole = sources.add(name, String::from_utf8_lossy(shown));
+    let at = whole.start.saturating_add(u32::try_from(error.valid_up_to()).unwrap_or(u32::MAX)).min(whole.end);
+    let mut diagnostic = Diagnostic::error(Code::NotUtf8, Span { start: at, end: at }, "the spec is not UTF-8 text");
+    diagnostic = diagnostic.at(format!("byte {} does not belong to any character", error.valid_up_to()));
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        diagnostic = diagnostic.note("it looks like UTF-16: convert it to UTF-8");
+    }
+    broken(whole, diagnostic)
+}
+
+/// Reads a spec from a text, which is added to `sources` under `name`.
+pub fn parse(sources: &mut Sources, name: &str, text: &str) -> Spec {
+    if text.len() > LONGEST {
+        let whole = sources.add(name, String::new());
+        let message = format!("the spec is {} bytes long; the longest netc reads is {LONGEST}", text.len());
+        return broken(whole, Diagnostic::error(Code::TooMuchYaml, whole, message));
+    }
+    let whole = sources.add(name, text);
+    match yaml::read(text, whole.start) {
+        Err(diagnostic) => broken(whole, *diagnostic),
+        Ok((None | Some(Value { data: Data::Null, .. }), _)) => {
+            let diagnostic =
+                Diagnostic::error(Code::EmptySpec, Span { end: whole.start, ..whole }, "the spec is empty");
+            broken(whole, diagnostic.note("a spec needs `net`, `input` and `layers`"))
+        }
+        Ok((Some(Value { data: Data::Map(map), .. }), problems)) => {
+            let mut spec = Spec {
+                span: whole,
+                sections: Map { entries: Vec::new(), span: map.span, layout: map.layout },
+                layers: Vec::new(),
+                layers_span: None,
+                problems,
+                broken: false,
+            };
+            for setting in map.entries {
+                section(&mut spec, setting);
+            }
+            name_layers(&mut spec.layers);
+            spec
+        }
+        Ok((Some(value), problems)) => {
+            let message =
+                format!("a spec is settings by key (`net: …`, `layers: …`), but this is {}", value.data.describe());
+            let mut spec = broken(whole, Diagnostic::error(Code::WrongType, value.span, message));
+            spec.problems.splice(0..0, problems);
+            spec
+        }
+    }
+}
+
+fn broken(span: Span, diagnostic: Diagnostic) -> Spec {
+    Spec {
+        span,
+        sections: Map::absent(span),
+        layers: Vec::new(),
+        layers_span: None,
+        problems: vec![diagnostic],
+        broken: true,
+    }
+}
+
+fn section(spec: &mut Spec, setting: Setting) {
+    let key = setting.key.text.as_str();
+    if key == "layers" {
+        spec.layers_span = Some(setting.key.span);
+        layers(spec, setting.value);
+    } else if SECTIONS.contains(&key) {
+        spec.sections.entries.push(setting);
+    } else if !key.is_empty() {
+        let all = || SECTIONS.iter().copied().chain(["layers"]);
+        let mut diagnostic =
+            Diagnostic::error(Code::UnknownKey, setting.key.span, format!("a spec has no section `{key}`"));
+        let synonym = SYNONYMS.iter().find(|(word, _)| *word == key).map(|&(_, known)| known);
+        match synonym.or_else(|| closest(key, all())) {
+            Some(known) => {
+                diagnostic = diagnostic.fix(Fix::maybe(format!("did you mean `{known}`?"), setting.key.span, known));
+            }
+            None => {
+                let known: Vec<String> = all().map(|s| format!("`{s}`")).collect();
+                diagnostic = diagnostic.note(format!("sections are {}", known.join(", ")));
+            }
+        }
+        spec.problems.push(diagnostic);
+    }
+}
+
+fn layers(spec: &mut Spec, value: Value) {
+    let span = value.span;
+    match value.data {
+        Data::List(items) => {
+            for item in items {
+                match entry(item) {
+                    Ok(entry) => spec.layers.push(entry),
+                    Err(diagnostic) => spec.problems.push(*diagnostic),
+                }
+            }
+        }
+        Data::Null => {}
+        other => {
+            let message = format!("`layers` is a list, but this is {}", other.describe());
+            let diagnostic = Diagnostic::error(Code::WrongType, span, message);
+            spec.problems.push(diagnostic.note("write a line for each layer that starts with `- `, as `- relu`"));
+            spec.layers_span = None;
+            spec.broken = true;
+        }
+    }
+}
+
+/// One entry: a kind alone, or one kind with its settings.
+fn entry(item: Value) -> Result<LayerEntry, Box<Diagnostic>> {
+    let wrong = |span, message: String| Err(Box::new(Diagnostic::error(Code::WrongType, span, message)));
+    let expected = "a layer is a kind alone (`relu`) or one kind with its settings (`conv: {kernels: 96, …}`)";
+    match item.data {
+        Data::Text(text) => {
+            let kind = Name { text, span: item.span };
+            Ok(LayerEntry { name: kind.clone(), named: false, settings: Map::absent(item.span), span: item.span, kind })
+        }
+        Data::Map(map) => {
+            let mut entries = map.entries.into_iter();
+            let (Some(first), second) = (entries.next(), entries.next()) else {
+                return wrong(map.span, format!("{expected}, but these settings are empty"));
+            };
+            if let Some(second) = second {
+                let indented = matches!(first.value.data, Data::Null) && matches!(map.layout, Layout::Lines(_));
+                let mut diagnostic = Diagnostic::error(Code::WrongType, second.key.span, expected);
+                diagnostic = diagnostic.at("a second key").label(first.key.span, "the kind");
+                if indented {
+                    diagnostic = diagnostic.note(format!("indent the settings below `{}` further", first.key.text));
+                }
+                return Err(Box::new(diagnostic));
+            }
+            let settings = match first.value.data {
+                Data::Map(settings) => settings,
+                Data::Null => Map::absent(first.key.span.to(first.value.span)),
+                other => {
+                    let message = format!("the settings of `{}` are {}", first.key.text, other.describe());
+                    return wrong(first.value.span, format!("{message}, but must be by key: `{{key: value}}`"));
+                }
+            };
+            let (name, named, settings) = take_name(&first.key, settings);
+            Ok(LayerEntry { kind: first.key, name, named, settings, span: map.span })
+        }
+        other => wrong(item.span, format!("{expected}, but this is {}", other.describe())),
+    }
+}
+
+/// The name among the settings and the other settings. A name that is no text stays among them for `check` to refuse.
+fn take_name(kind: &Name, mut settings: Map) -> (Name, bool, Map) {
+    let text = |s: &Setting| s.key.text == "name" && matches!(s.value.data, Data::Text(_));
+    if let Some(at) = settings.entries.iter().position(text) {
+        let setting = settings.entries.remove(at);
+        if let Data::Text(text) = setting.value.data {
+            return (Name { text, span: setting.value.span }, true, settings);
+        }
+    }
+    (kind.clone(), false, settings)
+}
+
+/// Gives layers without a name their kind and a running number: the first that is free, counting from how many layers
+/// of the kind there are so far.
+pub(super) fn name_layers(layers: &mut [LayerEntry]) {
+    let mut taken: BTreeSet<String> = layers.iter().filter(|l| l.named).map(|l| l.name.text.clone()).collect();
+    for i in 0..layers.len() {
+        if layers[i].named {
+            continue;
+        }
+        let kind = layers[i].kind.clone();
+        let mut number = 1 + layers[..i].iter().filter(|l| l.kind.text == kind.text).count();
+        while taken.contains(&format!("{}{number}", kind.text)) {
+            number += 1;
+        }
+        layers[i].name = Name { text: format!("{}{number}", kind.text), span: kind.span };
+        taken.insert(layers[i].name.text.clone());
+    }
+}

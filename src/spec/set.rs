@@ -1,0 +1,168 @@
+//! Edits a spec as `--set` says.
+
+use super::{Data, LayerEntry, Layout, Map, Name, Setting, Spec, Value, yaml};
+use crate::diag::{Code, Diagnostic, closest};
+use crate::source::{Sources, Span};
+
+const FORM: &str = "write `layer.field=value` or `section.field=value`, as `conv1.stride=2` or `train.batch=32`";
+
+/// Carries out one `--set` argument: `conv1.stride=2`, `input.shape=[1, 28, 28]`, `train.optimizer.sgd.lr=0.1`,
+/// `net=small`. The value is YAML. The argument is added to `sources` as `--set`, so that whatever is wrong with the
+/// value is reported there. What is set need not have been written before, but its layer or section must be known.
+pub fn apply_set(spec: &mut Spec, sources: &mut Sources, argument: &str) -> Result<(), Vec<Diagnostic>> {
+    let whole = sources.add("--set", argument);
+    let wrong = |span: Span, message: String| vec![Diagnostic::error(Code::InvalidSet, span, message).note(FORM)];
+    let Some((path, text)) = argument.split_once('=') else {
+        return Err(wrong(whole, "this has no `=`".to_string()));
+    };
+    let offset = |bytes: usize| whole.start.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+    let path_span = Span { start: whole.start, end: offset(path.len()) };
+    let (value, mut problems) = yaml::read(text, offset(path.len() + 1)).map_err(|d| vec![*d])?;
+    if !problems.is_empty() {
+        return Err(std::mem::take(&mut problems));
+    }
+    let value_span = Span { start: offset(path.len() + 1), end: whole.end };
+    let value = value.unwrap_or(Value { data: Data::Null, span: value_span });
+    if path.split('.').any(|word| word.trim().is_empty()) {
+        return Err(wrong(path_span, "a name is missing here".to_string()));
+    }
+    let mut words = Vec::new();
+    let mut at = 0;
+    for word in path.split('.') {
+        words.push(Name {
+            text: word.trim().to_string(),
+            span: Span { start: offset(at), end: offset(at + word.len()) },
+        });
+        at += word.len() + 1;
+    }
+    if let Some((entry, depth)) = find_layer(&mut spec.layers, &words) {
+        let Some(rest) = words.get(depth..).filter(|r| !r.is_empty()) else {
+            return Err(wrong(path_span, format!("`{path}` is a layer; say which of its fields to set")));
+        };
+        if rest.len() == 1 && rest[0].text == "name" {
+            return Err(wrong(path_span, "layers cannot be renamed".to_string()));
+        }
+        return assign(&mut entry.settings, rest, value);
+    }
+    let sections = ["net", "input", "classes", "init", "train", "preprocess"];
+    let known = |w: &Name| sections.contains(&w.text.as_str());
+    match words.first() {
+        Some(first) if known(first) => assign(&mut spec.sections, &words, value),
+        _ => {
+            let first = words.first().map_or("", |w| w.text.as_str());
+            let names = spec.layers.iter().map(|l| l.name.text.as_str());
+            let mut diagnostic =
+                Diagnostic::error(Code::InvalidSet, path_span, format!("there is no layer or section `{first}`"));
+            if let Some(word) = closest(first, names.chain(sections)) {
+                diagnostic = diagnostic.note(format!("did you mean `{word}`?"));
+            }
+            Err(vec![diagnostic])
+        }
+    }
+}
+
+/// The layer that the first words name, and how many words that took: names may have dots.
+fn find_layer<'a>(layers: &'a mut [LayerEntry], words: &[Name]) -> Option<(&'a mut LayerEntry, usize)> {
+    for depth in (1..=words.len()).rev() {
+        let name = words[..depth].iter().map(|w| w.text.as_str()).collect::<Vec<_>>().join(".");
+        if let Some(at) = layers.iter().position(|l| l.name.text == name) {
+            return Some((&mut layers[at], depth));
+        }
+    }
+    None
+}
+
+/// Puts `value` where `path` leads, making the settings on the way.
+fn assign(map: &mut Map, path: &[Name], value: Value) -> Result<(), Vec<Diagnostic>> {
+    let Some((key, rest)) = path.split_first() else { return Ok(()) };
+    let at = map.entries.iter().position(|s| s.key.text == key.text);
+    if rest.is_empty() {
+        let setting = Setting { key: key.clone(), value };
+        match at {
+            Some(at) => map.entries[at] = setting,
+            None => map.entries.push(setting),
+        }
+        return Ok(());
+    }
+    let at = at.unwrap_or_else(|| {
+        let empty = Map { entries: Vec::new(), span: key.span, layout: Layout::Braces };
+        map.entries.push(Setting { key: key.clone(), value: Value { data: Data::Map(empty), span: key.span } });
+        map.entries.len() - 1
+    });
+    let target = &mut map.entries[at].value;
+    match &mut target.data {
+        Data::Map(inner) => assign(inner, rest, value),
+        Data::List(items) => {
+            let item = rest[0].text.parse::<usize>().ok().and_then(|i| items.get_mut(i));
+            match (item, &mut rest.iter()) {
+                (Some(item), _) if rest.len() == 1 => {
+                    *item = value;
+                    Ok(())
+                }
+                _ => {
+                    let message = format!("`{}` is a list; it has no `{}`", key.text, rest[0].text);
+                    Err(vec![Diagnostic::error(Code::InvalidSet, rest[0].span, message)])
+                }
+            }
+        }
+        other => {
+            // A word that could have settings, as the loss `cross_entropy` or the optimizer `adam`.
+            if let Data::Text(word) = other
+                && *word == rest[0].text
+            {
+                let empty = Map { entries: Vec::new(), span: target.span, layout: Layout::Braces };
+                *other = Data::Map(empty);
+                return assign_into(target, rest, value);
+            }
+            let message = format!("`{}` is {}; it has no `{}`", key.text, other.describe(), rest[0].text);
+            Err(vec![Diagnostic::error(Code::InvalidSet, rest[0].span, message)])
+        }
+    }
+}
+
+fn assign_into(target: &mut Value, path: &[Name], value: Value) -> Result<(), Vec<Diagnostic>> {
+    match &mut target.data {
+        Data::Map(map) => assign(map, path, value),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{parse, print};
+
+    fn set(argument: &str) -> Result<String, String> {
+        let mut sources = Sources::new();
+        let text = "net: t\ninput: {shape: [3, 8, 8]}\nlayers:\n- conv: {name: b.conv1, kernels: 2}\n- relu\ntrain: {loss: mse}\n";
+        let mut spec = parse(&mut sources, "t.yaml", text);
+        assert_eq!(spec.problems, []);
+        match apply_set(&mut spec, &mut sources, argument) {
+            Ok(()) => Ok(print(&spec)),
+            Err(problems) => Err(problems[0].message.clone()),
+        }
+    }
+
+    #[test]
+    fn fields_of_layers_and_sections_are_set() {
+        assert!(set("b.conv1.kernels=7").unwrap().contains("kernels: 7"));
+        assert!(set("b.conv1.padding=[1, 2]").unwrap().contains("padding: [1, 2]"));
+        assert!(set("input.shape=[1,28,28]").unwrap().contains("shape: [1, 28, 28]"));
+        assert!(set("input.shape.0=1").unwrap().contains("shape: [1, 8, 8]"));
+        assert!(set("train.optimizer.sgd.lr=0.1").unwrap().contains("sgd: {lr: 0.1}"));
+        assert!(set("train.loss.mse.x=1").unwrap().contains("loss: {mse: {x: 1}}"));
+        assert!(set("net=other").unwrap().starts_with("net: other"));
+        assert!(set("relu1.from=b.conv1").unwrap().contains("relu: {from: b.conv1}"));
+    }
+
+    #[test]
+    fn wrong_arguments_are_refused() {
+        assert_eq!(set("conv").unwrap_err(), "this has no `=`");
+        assert_eq!(set("conf1.x=2").unwrap_err(), "there is no layer or section `conf1`");
+        assert_eq!(set("b.conv1=2").unwrap_err(), "`b.conv1` is a layer; say which of its fields to set");
+        assert_eq!(set("net.x=2").unwrap_err(), "`net` is text; it has no `x`");
+        assert_eq!(set("input.shape.7=2").unwrap_err(), "`shape` is a list; it has no `7`");
+        assert_eq!(set("..=2").unwrap_err(), "a name is missing here");
+        assert!(set("input.shape=[1,").is_err());
+    }
+}

@@ -1,0 +1,346 @@
+//! Reads YAML into a tree of [`Value`]s with spans.
+//!
+//! Works on parser events because those have both ends of every node. Accepts YAML 1.2's core schema, aliases and merge
+//! keys (`<<`). Depth, length and the unfolding of aliases are limited, so that no text can exhaust memory or stack.
+
+use super::{Data, Layout, Map, Name, Setting, Value};
+use crate::diag::{Code, Diagnostic};
+use crate::source::Span;
+use serde_yaml::granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, StructureStyle, options};
+use std::collections::BTreeMap;
+
+/// Nested lists and maps.
+const DEEPEST: usize = 40;
+/// Nodes of the tree, those that aliases repeat included.
+const MOST_NODES: usize = 200_000;
+
+/// The value that `text` holds, or `None` if it holds nothing. `offset` is where the text starts in the sources. On an
+/// error the tree is what was complete before it, if it was a problem of meaning, or nothing, if of syntax.
+pub(super) fn read(text: &str, offset: u32) -> Result<(Option<Value>, Vec<Diagnostic>), Box<Diagnostic>> {
+    let mut builder = Builder { offset, end: text.len(), problems: Vec::new(), nodes: 0, anchors: BTreeMap::new() };
+    let tree = builder.document(text)?;
+    Ok((tree, builder.problems))
+}
+
+struct Builder {
+    offset: u32,
+    end: usize,
+    problems: Vec<Diagnostic>,
+    nodes: usize,
+    anchors: BTreeMap<usize, (Value, usize)>,
+}
+
+/// A list or map that is not closed yet.
+struct Open {
+    start: Span,
+    anchor: usize,
+    nodes_before: usize,
+    kind: OpenKind,
+}
+
+enum OpenKind {
+    List(Vec<Value>),
+    /// `merged`: what merge keys bring, which gives way to what is written.
+    Map {
+        entries: Vec<Setting>,
+        merged: Vec<Setting>,
+        key: Option<Name>,
+        layout: Layout,
+    },
+}
+
+impl Builder {
+    fn document(&mut self, text: &str) -> Result<Option<Value>, Box<Diagnostic>> {
+        let mut stack: Vec<Open> = Vec::new();
+        let mut root = None;
+        let options = options! { emit_comments: false };
+        for event in Parser::new_from_str_with_options(text, options) {
+            let (event, span) = event.map_err(|e| Box::new(self.syntax(&e)))?;
+            let place = Span { start: self.at(span.start), end: self.at(span.end) };
+            let complete = match event {
+                Event::Scalar(word, style, anchor, tag) => {
+                    let plain = style == ScalarStyle::Plain && tag.as_ref().is_none_or(|t| t.is_yaml_core_schema());
+                    self.refuse_tag(tag.is_some_and(|t| !t.is_yaml_core_schema()), place);
+                    // The parser stands for a value that is not written by `~` with an empty span.
+                    let empty = place.start == place.end;
+                    let data =
+                        if plain { resolve(if empty { "" } else { &word }) } else { Data::Text(word.into_owned()) };
+                    self.complete(Value { data, span: place }, anchor, 1)
+                }
+                Event::Alias(anchor) => self.alias(anchor, place)?,
+                Event::SequenceStart(_, anchor, tag) => {
+                    self.refuse_tag(tag.is_some_and(|t| !t.is_yaml_core_schema()), place);
+                    self.open(&mut stack, place, anchor, OpenKind::List(Vec::new()))?;
+                    continue;
+                }
+                Event::MappingStart(style, anchor, tag) => {
+                    self.refuse_tag(tag.is_some_and(|t| !t.is_yaml_core_schema()), place);
+                    let layout = match style {
+                        StructureStyle::Flow => Layout::Braces,
+                        _ => Layout::Lines(u32::try_from(span.start.col()).unwrap_or(0)),
+                    };
+                    self.open(
+                        &mut stack,
+                        place,
+                        anchor,
+                        OpenKind::Map { entries: Vec::new(), merged: Vec::new(), key: None, layout },
+                    )?;
+                    continue;
+                }
+                Event::SequenceEnd | Event::MappingEnd => match stack.pop() {
+                    Some(open) => self.close(open, place),
+                    None => continue,
+                },
+                Event::DocumentStart(..) if root.is_some() => {
+                    let message = "a spec is one document, but a second one starts here";
+                    self.problems.push(Diagnostic::error(Code::InvalidYaml, place, message));
+                    break;
+                }
+                _ => continue,
+            };
+            if self.nodes > MOST_NODES {
+                return Err(Box::new(
+                    self.too_much(complete.span, format!("the spec has more than {MOST_NODES} values")),
+                ));
+            }
+            match stack.last_mut() {
+                Some(parent) => self.put(parent, complete),
+                None => root = Some(complete),
+            }
+        }
+        Ok(root)
+    }
+
+    fn at(&self, marker: Marker) -> u32 {
+        let byte = marker.byte_offset().unwrap_or(self.end).min(self.end);
+        self.offset.saturating_add(u32::try_from(byte).unwrap_or(u32::MAX))
+    }
+
+    fn syntax(&self, error: &ScanError) -> Diagnostic {
+        let at = self.at(*error.marker());
+        let span = Span { start: at, end: at };
+        match error.kind() {
+            ErrorKind::RecursionLimitExceeded => self.too_deep(span),
+            _ => Diagnostic::error(Code::InvalidYaml, span, "this is not valid YAML").at(error.info()),
+        }
+    }
+
+    fn too_deep(&self, span: Span) -> Diagnostic {
+        self.too_much(span, format!("lists and settings are nested more than {DEEPEST} deep"))
+    }
+
+    fn too_much(&self, span: Span, message: String) -> Diagnostic {
+        Diagnostic::error(Code::TooMuchYaml, span, message)
+    }
+
+    fn refuse_tag(&mut self, tagged: bool, span: Span) {
+        if tagged {
+            self.problems.push(Diagnostic::error(Code::InvalidYaml, span, "a spec cannot have YAML tags"));
+        }
+    }
+
+    fn open(
+        &mut self,
+        stack: &mut Vec<Open>,
+        start: Span,
+        anchor: usize,
+        kind: OpenKind,
+    ) -> Result<(), Box<Diagnostic>> {
+        if stack.len() >= DEEPEST {
+            return Err(Box::new(self.too_deep(start)));
+        }
+        stack.push(Open { start, anchor, nodes_before: self.nodes, kind });
+        Ok(())
+    }
+
+    /// Counts a finished node and keeps it if it has an anchor.
+    fn complete(&mut self, value: Value, anchor: usize, nodes: usize) -> Value {
+        self.nodes += 1;
+        if anchor != 0 {
+            self.anchors.insert(anchor, (value.clone(), nodes));
+        }
+        value
+    }
+
+    /// A copy of the anchored value that points at the alias.
+    fn alias(&mut self, anchor: usize, place: Span) -> Result<Value, Box<Diagnostic>> {
+        let Some((value, nodes)) = self.anchors.get(&anchor) else {
+            let message = "an alias cannot stand within what it names";
+            self.problems.push(Diagnostic::error(Code::InvalidYaml, place, message));
+            return Ok(Value { data: Data::Null, span: place });
+        };
+        self.nodes = self.nodes.saturating_add(*nodes);
+        if self.nodes > MOST_NODES {
+            let message = format!("aliases unfold to more than {MOST_NODES} values");
+            return Err(Box::new(self.too_much(place, message)));
+        }
+        Ok(Value { data: value.data.clone(), span: place })
+    }
+
+    fn close(&mut self, open: Open, end: Span) -> Value {
+        let start = open.start;
+        // The end of a block is reported where the next token is; its last part's end is what the reader sees.
+        let block_end = |last: Option<Span>| last.map_or(start, |last| start.to(last));
+        let (data, span) = match open.kind {
+            OpenKind::List(items) => {
+                let flow = start.end > start.start;
+                let span = if flow { start.to(end) } else { block_end(items.last().map(|v| v.span)) };
+                (Data::List(items), span)
+            }
+            OpenKind::Map { mut entries, merged, layout, .. } => {
+                let span = match layout {
+                    Layout::Braces => start.to(end),
+                    Layout::Lines(_) | Layout::Absent => block_end(entries.last().map(|s| s.key.span.to(s.value.span))),
+                };
+                for setting in merged {
+                    if entries.iter().all(|s| s.key.text != setting.key.text) {
+                        entries.push(setting);
+                    }
+                }
+                (Data::Map(Map { entries, span, layout }), span)
+            }
+        };
+        let nodes = self.nodes - open.nodes_before + 1;
+        self.complete(Value { data, span }, open.anchor, nodes)
+    }
+
+    fn put(&mut self, parent: &mut Open, value: Value) {
+        match &mut parent.kind {
+            OpenKind::List(items) => items.push(value),
+            OpenKind::Map { entries, merged, key, .. } => match (key.take(), value.data) {
+                (None, data) => *key = Some(self.key(Value { data, span: value.span })),
+                (Some(name), Data::Map(map)) if name.text == "<<" => merged.extend(map.entries),
+                (Some(name), data) => self.insert(entries, name, Value { data, span: value.span }),
+            },
+        }
+    }
+
+    fn key(&mut self, value: Value) -> Name {
+        let text = match value.data {
+            Data::Text(text) => text,
+            Data::Integer(n) => n.to_string(),
+            Data::Flag(flag) => flag.to_string(),
+            Data::Null | Data::Real(_) | Data::List(_) | Data::Map(_) => {
+                let message = format!("a key must be a word, but this is {}", value.data.describe());
+                self.problems.push(Diagnostic::error(Code::InvalidYaml, value.span, message));
+                String::new()
+            }
+        };
+        Name { text, span: value.span }
+    }
+
+    fn insert(&mut self, entries: &mut Vec<Setting>, key: Name, value: Value) {
+        match entries.iter().position(|s| s.key.text == key.text) {
+            Some(_) if key.text.is_empty() => {}
+            Some(first) => {
+                let message = format!("`{}` appears twice", key.text);
+                let first = entries[first].key.span;
+                let diagnostic = Diagnostic::error(Code::DuplicateKey, key.span, message);
+                self.problems.push(diagnostic.at("again here").label(first, "first here"));
+            }
+            None => entries.push(Setting { key, value }),
+        }
+    }
+}
+
+/// A plain scalar by YAML 1.2's core schema.
+fn resolve(word: &str) -> Data {
+    match word {
+        "" | "~" | "null" | "Null" | "NULL" => return Data::Null,
+        "true" | "True" | "TRUE" => return Data::Flag(true),
+        "false" | "False" | "FALSE" => return Data::Flag(false),
+        ".inf" | ".Inf" | ".INF" | "+.inf" => return Data::Real(f64::INFINITY),
+        "-.inf" | "-.Inf" | "-.INF" => return Data::Real(f64::NEG_INFINITY),
+        ".nan" | ".NaN" | ".NAN" => return Data::Real(f64::NAN),
+        _ => {}
+    }
+    let digits = word.strip_prefix(['+', '-']).unwrap_or(word);
+    if let Some(hex) = word.strip_prefix("0x")
+        && let Ok(number) = i64::from_str_radix(hex, 16)
+    {
+        return Data::Integer(number);
+    }
+    if !digits.is_empty()
+        && digits.bytes().all(|b| b.is_ascii_digit())
+        && let Ok(number) = word.parse()
+    {
+        return Data::Integer(number);
+    }
+    let numeric = digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'))
+        && digits.bytes().any(|b| b.is_ascii_digit());
+    match word.parse() {
+        Ok(number) if numeric => Data::Real(number),
+        _ => Data::Text(word.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(text: &str) -> Value {
+        let (value, problems) = read(text, 0).expect("valid YAML");
+        assert_eq!(problems, []);
+        value.expect("a value")
+    }
+
+    #[test]
+    fn spans_cover_whole_nodes() {
+        let text = "a: {b: [1, 2], c: 'x y'}\nd:\n  - 1.5\n  - e: 1e-4\nf:\n";
+        let Data::Map(map) = value(text).data else { panic!("a map") };
+        let slice = |span: Span| &text[span.start as usize..span.end as usize];
+        assert_eq!(slice(map.span), "a: {b: [1, 2], c: 'x y'}\nd:\n  - 1.5\n  - e: 1e-4\nf");
+        assert_eq!(slice(map.entries[0].value.span), "{b: [1, 2], c: 'x y'}");
+        let Data::Map(inner) = &map.entries[0].value.data else { panic!("a map") };
+        assert_eq!(slice(inner.entries[0].value.span), "[1, 2]");
+        assert_eq!(slice(inner.entries[1].value.span), "'x y'");
+        assert_eq!(slice(map.entries[1].value.span), "- 1.5\n  - e: 1e-4");
+        let Data::List(items) = &map.entries[1].value.data else { panic!("a list") };
+        assert_eq!(items[0].data, Data::Real(1.5));
+        let Data::Map(e) = &items[1].data else { panic!("a map") };
+        assert_eq!((e.layout, &e.entries[0].value.data), (Layout::Lines(4), &Data::Real(1e-4)));
+        assert_eq!(map.entries[2].value.data, Data::Null);
+    }
+
+    #[test]
+    fn aliases_and_merge_keys_unfold() {
+        let Data::Map(map) = value("a: &x {p: 1, q: 2}\nb: *x\nc: {<<: *x, q: 3}\n").data else { panic!("a map") };
+        let keys = |i: usize| match &map.entries[i].value.data {
+            Data::Map(m) => m.entries.iter().map(|s| (s.key.text.as_str(), s.value.data.clone())).collect::<Vec<_>>(),
+            other => panic!("a map, not {other:?}"),
+        };
+        assert_eq!(keys(1), [("p", Data::Integer(1)), ("q", Data::Integer(2))]);
+        assert_eq!(keys(2), [("q", Data::Integer(3)), ("p", Data::Integer(1))]);
+    }
+
+    #[test]
+    fn deep_nesting_and_unfolding_aliases_are_refused() {
+        let deep = "[".repeat(10_000);
+        assert_eq!(read(&deep, 0).unwrap_err().code, Code::TooMuchYaml);
+        let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+        for i in 1..20 {
+            let list = vec![format!("*a{}", i - 1); 10].join(", ");
+            laughs.push_str(&format!("a{i}: &a{i} [{list}]\n"));
+        }
+        assert_eq!(read(&laughs, 0).unwrap_err().code, Code::TooMuchYaml);
+    }
+
+    #[test]
+    fn scalars_follow_the_core_schema() {
+        for (word, data) in [
+            ("12", Data::Integer(12)),
+            ("-3", Data::Integer(-3)),
+            ("0x1F", Data::Integer(31)),
+            ("1.0e-4", Data::Real(1e-4)),
+            ("5e3", Data::Real(5000.0)),
+            ("99999999999999999999", Data::Real(1e20)),
+            ("yes", Data::Text("yes".into())),
+            ("1.2.3", Data::Text("1.2.3".into())),
+            ("inf", Data::Text("inf".into())),
+            ("~", Data::Null),
+            ("True", Data::Flag(true)),
+        ] {
+            assert_eq!(resolve(word), data, "{word}");
+        }
+    }
+}
