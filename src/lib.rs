@@ -15,13 +15,17 @@
 //! | `target` | the machine that code is made for |
 //! | `check` | Spec → [`check::Network`]: layers resolved, every shape with its derivation |
 //! | `graph` | Network → [`graph::Graph`]: the tensor IR |
+//! | `grad` | Graph → Graph: reverse mode, the optimizer's step |
+//! | `passes` | Graph → Graph by named [`passes`]; Network → [`graph::Functions`] |
 //! | `kernel` | Plan → [`kernel::Kernel`]s: the loop IR |
 
 pub mod check;
 pub mod diag;
 pub mod geometry;
+pub mod grad;
 pub mod graph;
 pub mod kernel;
+pub mod passes;
 pub mod source;
 pub mod spec;
 pub mod target;

@@ -123,6 +123,13 @@ impl Builder {
         Ok(outputs)
     }
 
+    /// Gives a value another name.
+    pub fn rename(&mut self, value: ValueId, name: &str) {
+        let name = self.unique(name);
+        let old = std::mem::replace(&mut self.graph.values[value.0 as usize].name, name);
+        self.names.remove(&old);
+    }
+
     /// The index result of a max-pooling node, added if it has none yet.
     ///
     /// # Errors
