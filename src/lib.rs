@@ -20,12 +20,14 @@
 //! | `kernel` | Plan → [`kernel::Kernel`]s: the loop IR |
 
 pub mod check;
+pub mod codegen;
 pub mod diag;
 pub mod geometry;
 pub mod grad;
 pub mod graph;
 pub mod kernel;
 pub mod passes;
+pub mod plan;
 pub mod source;
 pub mod spec;
 pub mod target;

@@ -13,13 +13,6 @@ pub struct Target {
     pub lanes: usize,
     /// Vector registers.
     pub registers: usize,
-}
-
-impl Target {
-    /// Rows and vectors of the register tile of a matrix product: accumulators, one row of the right operand and a
-    /// broadcast must fit in the register file (16 registers: 6×2; 32 registers: 14×2).
-    pub fn tile(&self) -> (usize, usize) {
-        let vectors = 2;
-        ((self.registers - 1 - vectors) / vectors, vectors)
-    }
+    /// Whether it multiplies and adds in one rounding.
+    pub fused: bool,
 }

@@ -1,0 +1,445 @@
+//! One LLVM function a kernel: loops become blocks and phis, vector loops become vectors, registers become
+//! allocations that LLVM's SROA pass splits into vector registers.
+
+#![allow(unsafe_code, reason = "LLVM's address arithmetic is unchecked")]
+
+use super::math::Math;
+use crate::kernel::{BufferId, Compare, DType, Expr, Index, Kernel, LoopKind, Space, Stmt, Var};
+use crate::target::Target;
+use inkwell::attributes::{Attribute, AttributeLoc};
+use inkwell::builder::BuilderError;
+use inkwell::context::Context;
+use inkwell::module::{Linkage, Module};
+use inkwell::types::{BasicMetadataTypeEnum, BasicType, BasicTypeEnum};
+use inkwell::values::{BasicValue, BasicValueEnum, FunctionValue, InstructionOpcode, IntValue, PointerValue};
+use inkwell::{AddressSpace, GlobalVisibility, IntPredicate};
+
+type Emit<T> = Result<T, BuilderError>;
+
+/// The signature of a kernel body: its global buffers, the scratch block, and the range of its parallel loop.
+pub(super) fn declare<'ctx>(
+    context: &'ctx Context,
+    module: &Module<'ctx>,
+    name: &str,
+    globals: usize,
+) -> FunctionValue<'ctx> {
+    let pointer = BasicMetadataTypeEnum::from(context.ptr_type(AddressSpace::default()));
+    let i64_type = BasicMetadataTypeEnum::from(context.i64_type());
+    let mut params = vec![pointer; globals + 1];
+    params.extend([i64_type, i64_type]);
+    let function =
+        module.add_function(name, context.void_type().fn_type(&params, false), Some(Linkage::External));
+    function.as_global_value().set_visibility(GlobalVisibility::Hidden);
+    function
+}
+
+/// Marks a function as code for `target`.
+pub(super) fn attribute_target<'ctx>(context: &'ctx Context, function: FunctionValue<'ctx>, target: &Target) {
+    let width = (target.lanes * 32).to_string();
+    for (key, value) in [
+        ("target-cpu", target.cpu.as_str()),
+        ("target-features", target.features.as_str()),
+        ("prefer-vector-width", width.as_str()),
+        ("min-legal-vector-width", width.as_str()),
+    ] {
+        function.add_attribute(AttributeLoc::Function, context.create_string_attribute(key, value));
+    }
+    let nounwind = Attribute::get_named_enum_kind_id("nounwind");
+    function.add_attribute(AttributeLoc::Function, context.create_enum_attribute(nounwind, 0));
+}
+
+/// Emits `kernel` as the function `name`.
+pub(super) fn emit<'ctx>(
+    context: &'ctx Context,
+    module: &Module<'ctx>,
+    name: &str,
+    kernel: &Kernel,
+    target: &Target,
+) {
+    if let Err(error) = try_emit(context, module, name, kernel, target) {
+        panic!("bug in netc: cannot generate code for kernel {}: {error}", kernel.name);
+    }
+}
+
+fn try_emit<'ctx>(
+    context: &'ctx Context,
+    module: &Module<'ctx>,
+    name: &str,
+    kernel: &Kernel,
+    target: &Target,
+) -> Emit<()> {
+    let globals = kernel.buffers.iter().filter(|b| matches!(b.space, Space::Global(_))).count();
+    let function = declare(context, module, name, globals);
+    attribute_target(context, function, target);
+    let noalias = Attribute::get_named_enum_kind_id("noalias");
+    for i in 0..=globals as u32 {
+        function.add_attribute(AttributeLoc::Param(i), context.create_enum_attribute(noalias, 0));
+    }
+    let builder = context.create_builder();
+    builder.position_at_end(context.append_basic_block(function, "entry"));
+
+    let scratch = function.get_nth_param(globals as u32).map(BasicValueEnum::into_pointer_value);
+    let mut scratch_offset = 0u64;
+    let mut pointers = Vec::new();
+    for (i, buffer) in kernel.buffers.iter().enumerate() {
+        let pointer = match buffer.space {
+            Space::Global(_) => function.get_nth_param(i as u32).map(BasicValueEnum::into_pointer_value),
+            Space::Scratch => {
+                let offset = context.i64_type().const_int(scratch_offset, false);
+                scratch_offset += aligned_bytes(buffer.dtype, buffer.len);
+                match scratch {
+                    // SAFETY: the caller's scratch block is at least `scratch_bytes` long, so the address is in it.
+                    Some(base) => {
+                        Some(unsafe { builder.build_in_bounds_gep(context.i8_type(), base, &[offset], &buffer.name)? })
+                    }
+                    None => None,
+                }
+            }
+            Space::Register => {
+                let array = context.f32_type().array_type(buffer.len as u32);
+                let pointer = builder.build_alloca(array, &buffer.name)?;
+                if let Some(instruction) = pointer.as_instruction_value() {
+                    let _ = instruction.set_alignment(64);
+                }
+                Some(pointer)
+            }
+        };
+        pointers.push(pointer.unwrap_or_else(|| panic!("bug in netc: kernel {} has no {}", kernel.name, buffer.name)));
+    }
+    let zero = context.i64_type().const_zero();
+    let range = [1, 2].map(|k| function.get_nth_param(globals as u32 + k).map_or(zero, |p| p.into_int_value()));
+    let mut body = Body {
+        kernel,
+        function,
+        math: Math { context, module, builder: &builder },
+        pointers,
+        vars: vec![zero; kernel.vars.len()],
+        locals: vec![None; kernel.locals as usize],
+        lane: None,
+        range,
+    };
+    body.block(&kernel.body)?;
+    builder.build_return(None)?;
+    Ok(())
+}
+
+/// Bytes that a scratch buffer takes, so that the next one is aligned to 64.
+fn aligned_bytes(dtype: DType, len: usize) -> u64 {
+    let bytes = match dtype {
+        DType::F32 | DType::I32 => 4 * len,
+        DType::U8 => len,
+    };
+    bytes.next_multiple_of(64) as u64
+}
+
+/// Bytes of scratch a thread that `kernel` needs.
+pub(crate) fn scratch_bytes(kernel: &Kernel) -> usize {
+    let scratch = kernel.buffers.iter().filter(|b| b.space == Space::Scratch);
+    scratch.map(|b| aligned_bytes(b.dtype, b.len) as usize).sum()
+}
+
+struct Body<'a, 'ctx> {
+    kernel: &'a Kernel,
+    function: FunctionValue<'ctx>,
+    math: Math<'a, 'ctx>,
+    /// Address of each buffer.
+    pointers: Vec<PointerValue<'ctx>>,
+    /// Present value of each loop variable; of a vector loop's, its first lane.
+    vars: Vec<IntValue<'ctx>>,
+    locals: Vec<Option<BasicValueEnum<'ctx>>>,
+    /// The enclosing vector loop and its lanes.
+    lane: Option<(Var, u32)>,
+    /// Range of the parallel loop.
+    range: [IntValue<'ctx>; 2],
+}
+
+impl<'ctx> Body<'_, 'ctx> {
+    fn block(&mut self, statements: &[Stmt]) -> Emit<()> {
+        for statement in statements {
+            match statement {
+                Stmt::For { var, begin, end, kind, body } => self.for_loop(*var, begin, end, *kind, body)?,
+                Stmt::Let { local, value } => {
+                    let value = self.value(value)?;
+                    self.locals[local.0 as usize] = Some(value);
+                }
+                Stmt::Store { buffer, index, value } => self.store(*buffer, index, value)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn for_loop(&mut self, var: Var, begin: &Index, end: &Index, kind: LoopKind, body: &[Stmt]) -> Emit<()> {
+        match kind {
+            LoopKind::Serial => {
+                let (begin, end) = (self.index(begin)?, self.index(end)?);
+                self.rolled(var, begin, end, body)
+            }
+            LoopKind::Parallel => {
+                let [begin, end] = self.range;
+                self.rolled(var, begin, end, body)
+            }
+            LoopKind::Unrolled => {
+                let (begin, end) = (constant(begin), constant(end));
+                for i in begin..end {
+                    self.vars[var.0 as usize] = self.i64(i);
+                    self.block(body)?;
+                }
+                Ok(())
+            }
+            LoopKind::Vector => {
+                let lanes = constant(end) as u32;
+                self.vars[var.0 as usize] = self.i64(0);
+                if lanes > 1 {
+                    self.lane = Some((var, lanes));
+                }
+                self.block(body)?;
+                self.lane = None;
+                Ok(())
+            }
+        }
+    }
+
+    fn rolled(&mut self, var: Var, begin: IntValue<'ctx>, end: IntValue<'ctx>, body: &[Stmt]) -> Emit<()> {
+        let context = self.math.context;
+        let name = self.kernel.vars[var.0 as usize].clone();
+        let builder = self.math.builder;
+        let Some(before) = builder.get_insert_block() else { return Err(BuilderError::UnsetPosition) };
+        let inside = context.append_basic_block(self.function, &name);
+        let after = context.append_basic_block(self.function, &format!("{name}_end"));
+        let any = builder.build_int_compare(IntPredicate::SLT, begin, end, "")?;
+        builder.build_conditional_branch(any, inside, after)?;
+        builder.position_at_end(inside);
+        let phi = builder.build_phi(context.i64_type(), &name)?;
+        let value = phi.as_basic_value().into_int_value();
+        self.vars[var.0 as usize] = value;
+        self.block(body)?;
+        let next = builder.build_int_nsw_add(value, self.i64(1), "")?;
+        let Some(last) = builder.get_insert_block() else { return Err(BuilderError::UnsetPosition) };
+        phi.add_incoming(&[(&begin, before), (&next, last)]);
+        let more = builder.build_int_compare(IntPredicate::SLT, next, end, "")?;
+        builder.build_conditional_branch(more, inside, after)?;
+        builder.position_at_end(after);
+        Ok(())
+    }
+
+    fn i64(&self, value: i64) -> IntValue<'ctx> {
+        self.math.context.i64_type().const_int(value as u64, true)
+    }
+
+    fn index(&self, index: &Index) -> Emit<IntValue<'ctx>> {
+        let b = self.math.builder;
+        Ok(match index {
+            Index::Const(c) => self.i64(*c),
+            Index::Var(v) => self.vars[v.0 as usize],
+            Index::Add(x, y) => b.build_int_nsw_add(self.index(x)?, self.index(y)?, "")?,
+            Index::Mul(x, f) => b.build_int_nsw_mul(self.index(x)?, self.i64(*f), "")?,
+            Index::Div(x, d) => {
+                let (quotient, _) = self.divide(self.index(x)?, *d)?;
+                quotient
+            }
+            Index::Rem(x, d) => {
+                let (_, remainder) = self.divide(self.index(x)?, *d)?;
+                remainder
+            }
+            Index::Min(x, y) | Index::Max(x, y) => {
+                let (x, y) = (self.index(x)?, self.index(y)?);
+                let predicate = if matches!(index, Index::Min(..)) { IntPredicate::SLT } else { IntPredicate::SGT };
+                let first = b.build_int_compare(predicate, x, y, "")?;
+                b.build_select(first, x, y, "")?.into_int_value()
+            }
+        })
+    }
+
+    /// Quotient rounded down and its remainder, for a positive divisor.
+    fn divide(&self, x: IntValue<'ctx>, divisor: i64) -> Emit<(IntValue<'ctx>, IntValue<'ctx>)> {
+        let b = self.math.builder;
+        let d = self.i64(divisor);
+        let quotient = b.build_int_signed_div(x, d, "")?;
+        let remainder = b.build_int_signed_rem(x, d, "")?;
+        let negative = b.build_int_compare(IntPredicate::SLT, remainder, self.i64(0), "")?;
+        let one_less = b.build_int_sub(quotient, self.i64(1), "")?;
+        let positive = b.build_int_add(remainder, d, "")?;
+        Ok((
+            b.build_select(negative, one_less, quotient, "")?.into_int_value(),
+            b.build_select(negative, positive, remainder, "")?.into_int_value(),
+        ))
+    }
+
+    /// How an index moves over the lanes of the enclosing vector loop.
+    fn stride(&self, index: &Index) -> (u32, Option<i64>) {
+        match self.lane {
+            None => (1, Some(0)),
+            Some((var, lanes)) => (lanes, index.coefficient(var)),
+        }
+    }
+
+    /// The index in each lane.
+    fn lane_indices(&mut self, index: &Index) -> Emit<Vec<IntValue<'ctx>>> {
+        let Some((var, lanes)) = self.lane else { return Ok(vec![self.index(index)?]) };
+        let mut indices = Vec::new();
+        for lane in 0..lanes {
+            self.vars[var.0 as usize] = self.i64(i64::from(lane));
+            indices.push(self.index(index)?);
+        }
+        self.vars[var.0 as usize] = self.i64(0);
+        Ok(indices)
+    }
+
+    fn element(&self, buffer: BufferId) -> (BasicTypeEnum<'ctx>, u32) {
+        let context = self.math.context;
+        match self.kernel.buffers[buffer.0 as usize].dtype {
+            DType::F32 => (context.f32_type().into(), 4),
+            DType::I32 => (context.i32_type().into(), 4),
+            DType::U8 => (context.i8_type().into(), 1),
+        }
+    }
+
+    fn address(&self, buffer: BufferId, index: IntValue<'ctx>) -> Emit<PointerValue<'ctx>> {
+        let (element, _) = self.element(buffer);
+        let base = self.pointers[buffer.0 as usize];
+        // SAFETY: the kernel verifier has shown that every index lies in its buffer.
+        unsafe { self.math.builder.build_in_bounds_gep(element, base, &[index], "") }
+    }
+
+    fn load_at(&self, buffer: BufferId, index: IntValue<'ctx>, lanes: u32) -> Emit<BasicValueEnum<'ctx>> {
+        let (element, bytes) = self.element(buffer);
+        let address = self.address(buffer, index)?;
+        let ty = if lanes > 1 { vector(element, lanes) } else { element };
+        let value = self.math.builder.build_load(ty, address, "")?;
+        if let Some(instruction) = value.as_instruction_value() {
+            let _ = instruction.set_alignment(bytes);
+        }
+        if bytes == 1 { self.math.cast(InstructionOpcode::ZExt, value, self.math.context.i32_type().into()) } else { Ok(value) }
+    }
+
+    fn load(&mut self, buffer: BufferId, index: &Index) -> Emit<BasicValueEnum<'ctx>> {
+        match self.stride(index) {
+            (_, Some(0)) => self.load_at(buffer, self.index(index)?, 1),
+            (lanes, Some(1)) => self.load_at(buffer, self.index(index)?, lanes),
+            _ => {
+                let indices = self.lane_indices(index)?;
+                let lanes = indices.into_iter().map(|i| self.load_at(buffer, i, 1)).collect::<Emit<Vec<_>>>()?;
+                self.math.pack(&lanes)
+            }
+        }
+    }
+
+    fn gather(&mut self, buffer: BufferId, index: &Index, offset: &Expr) -> Emit<BasicValueEnum<'ctx>> {
+        let offset = self.value(offset)?;
+        let builder = self.math.builder;
+        let i64_type = self.math.context.i64_type();
+        if !offset.is_vector_value() && self.stride(index).1 == Some(0) {
+            let offset = builder.build_int_s_extend(offset.into_int_value(), i64_type, "")?;
+            let index = builder.build_int_add(self.index(index)?, offset, "")?;
+            return self.load_at(buffer, index, 1);
+        }
+        let indices = self.lane_indices(index)?;
+        let mut lanes = Vec::new();
+        for (lane, index) in indices.into_iter().enumerate() {
+            let offset = self.math.lane(offset, lane as u32)?.into_int_value();
+            let offset = builder.build_int_s_extend(offset, i64_type, "")?;
+            lanes.push(self.load_at(buffer, builder.build_int_add(index, offset, "")?, 1)?);
+        }
+        self.math.pack(&lanes)
+    }
+
+    fn store(&mut self, buffer: BufferId, index: &Index, value: &Expr) -> Emit<()> {
+        let mut value = self.value(value)?;
+        let (element, bytes) = self.element(buffer);
+        if bytes == 1 {
+            value = self.math.cast(InstructionOpcode::Trunc, value, element)?;
+        }
+        let put = |this: &Self, index: IntValue<'ctx>, value: BasicValueEnum<'ctx>| -> Emit<()> {
+            let address = this.address(buffer, index)?;
+            let store = this.math.builder.build_store(address, value)?;
+            let _ = store.set_alignment(bytes);
+            Ok(())
+        };
+        match self.stride(index) {
+            (1, _) => put(self, self.index(index)?, value),
+            (lanes, Some(1)) => {
+                let value = self.math.spread(value, lanes)?;
+                put(self, self.index(index)?, value)
+            }
+            _ => {
+                for (lane, index) in self.lane_indices(index)?.into_iter().enumerate() {
+                    put(self, index, self.math.lane(value, lane as u32)?)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn value(&mut self, expr: &Expr) -> Emit<BasicValueEnum<'ctx>> {
+        let context = self.math.context;
+        Ok(match expr {
+            Expr::F32(c) => context.f32_type().const_float(f64::from(*c)).into(),
+            Expr::I32(c) => context.i32_type().const_int(*c as u32 as u64, false).into(),
+            Expr::Local(local) => self.locals[local.0 as usize]
+                .unwrap_or_else(|| panic!("bug in netc: kernel {} uses an unbound value", self.kernel.name)),
+            Expr::Load(buffer, index) => self.load(*buffer, index)?,
+            Expr::Gather(buffer, index, offset) => self.gather(*buffer, index, offset)?,
+            Expr::Index(index) => {
+                let indices =
+                    if self.stride(index).1 == Some(0) { vec![self.index(index)?] } else { self.lane_indices(index)? };
+                let words = indices
+                    .into_iter()
+                    .map(|i| Ok(self.math.builder.build_int_truncate(i, context.i32_type(), "")?.into()))
+                    .collect::<Emit<Vec<_>>>()?;
+                self.math.pack(&words)?
+            }
+            Expr::Unary(op, x) => {
+                let x = self.value(x)?;
+                self.math.unary(*op, x)?
+            }
+            Expr::Binary(op, x, y) => {
+                let (x, y) = (self.value(x)?, self.value(y)?);
+                self.math.binary(*op, x, y)?
+            }
+            Expr::MulAdd(x, y, z) => {
+                let (x, y, z) = (self.value(x)?, self.value(y)?, self.value(z)?);
+                self.math.mul_add(x, y, z)?
+            }
+            Expr::Compare(op, x, y) => {
+                let (x, y) = (self.value(x)?, self.value(y)?);
+                self.compare(*op, x, y)?
+            }
+            Expr::Select(condition, x, y) => {
+                let (condition, x, y) = (self.value(condition)?, self.value(x)?, self.value(y)?);
+                self.math.select(condition, x, y)?
+            }
+            Expr::Random { key, counter, word } => {
+                let mut words = Vec::new();
+                for part in key.iter().chain(counter.iter()) {
+                    words.push(self.value(part)?);
+                }
+                self.math.philox([words[0], words[1]], [words[2], words[3], words[4], words[5]])?[usize::from(*word)]
+            }
+        })
+    }
+
+    fn compare(
+        &self,
+        op: Compare,
+        x: BasicValueEnum<'ctx>,
+        y: BasicValueEnum<'ctx>,
+    ) -> Emit<BasicValueEnum<'ctx>> {
+        self.math.compare(op, x, y)
+    }
+}
+
+fn constant(index: &Index) -> i64 {
+    match index {
+        Index::Const(c) => *c,
+        other => panic!("bug in netc: an unrolled or vector loop has the bound {other:?}"),
+    }
+}
+
+/// The vector type of `lanes` elements.
+pub(super) fn vector(element: BasicTypeEnum<'_>, lanes: u32) -> BasicTypeEnum<'_> {
+    match element {
+        BasicTypeEnum::FloatType(t) => t.vec_type(lanes).as_basic_type_enum(),
+        BasicTypeEnum::IntType(t) => t.vec_type(lanes).as_basic_type_enum(),
+        other => other,
+    }
+}

@@ -1,0 +1,62 @@
+//! From object files to a shared library, by the system's linker.
+
+use super::Code;
+use std::path::Path;
+use std::process::Command;
+
+/// Why linking failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// No compiler driver.
+    #[error("cannot run `{program}` to link the library ({source}); install a C compiler (Debian: gcc) or set CC")]
+    NoLinker {
+        /// What was tried.
+        program: String,
+        /// Why it did not start.
+        source: std::io::Error,
+    },
+    /// The linker said no.
+    #[error("`{program}` could not link the library: {message}")]
+    Failed {
+        /// What ran.
+        program: String,
+        /// What it printed.
+        message: String,
+    },
+    /// Writing the objects failed.
+    #[error("cannot write {path}: {source}")]
+    Io {
+        /// Which file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// Links `code` into the shared library `output`; intermediate objects go to the folder `scratch`.
+pub fn link_shared(code: &Code, scratch: &Path, output: &Path) -> Result<(), LinkError> {
+    let mut objects = Vec::new();
+    for (i, object) in code.objects.iter().enumerate() {
+        let path = scratch.join(format!("part{i}.o"));
+        std::fs::write(&path, object)
+            .map_err(|source| LinkError::Io { path: path.display().to_string(), source })?;
+        objects.push(path);
+    }
+    let program = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+    let run = Command::new(&program)
+        .args(["-shared", "-nostartfiles", "-Wl,--build-id=none", "-Wl,-Bsymbolic", "-Wl,-z,noexecstack", "-o"])
+        .arg(output)
+        .args(&objects)
+        .arg("-lm")
+        .output()
+        .map_err(|source| LinkError::NoLinker { program: program.clone(), source })?;
+    for object in objects {
+        // A leftover in a scratch folder harms nobody.
+        let _ = std::fs::remove_file(object);
+    }
+    if run.status.success() {
+        Ok(())
+    } else {
+        Err(LinkError::Failed { program, message: String::from_utf8_lossy(&run.stderr).trim().to_owned() })
+    }
+}

@@ -1,0 +1,179 @@
+//! LLVM IR, object code and shared libraries.
+//!
+//! Takes the plans and kernels of a program's functions, gives [`Code`]: object files with one entry point a function
+//! (see [`netc_runtime::program`] for the contract). The only stage that names LLVM. Never decides anything about
+//! schedules: a kernel's loops say how they run, and a kernel's values say how they round (no fast-math flag is ever
+//! set, products are fused only where the kernel says so).
+
+mod body;
+mod entry;
+mod link;
+mod machine;
+mod math;
+
+pub use link::{LinkError, link_shared};
+pub use machine::{TargetError, host, named};
+
+use crate::kernel::Kernel;
+use crate::plan::Plan;
+use crate::target::Target;
+use inkwell::context::Context;
+use inkwell::module::Module;
+use inkwell::passes::PassBuilderOptions;
+use inkwell::targets::FileType;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+
+/// Compiled code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Code {
+    /// ELF object files that belong together; they need libc/libm at most.
+    pub objects: Vec<Vec<u8>>,
+}
+
+/// A function ready for code generation: its plan and a kernel a step.
+pub struct Function<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// One for each of its steps.
+    pub kernels: &'a [Kernel],
+}
+
+/// What to print for a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// LLVM IR after optimisation.
+    Llvm,
+    /// Assembly.
+    Assembly,
+}
+
+/// The symbol of a function of a network, `alexnet_train`.
+pub fn symbol(network: &str, function: &str) -> String {
+    let clean: String = network.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    format!("{clean}_{function}")
+}
+
+/// Compiles the functions of `network` for `target`; `manifest` is embedded as the symbol `netc_manifest`. Output bytes
+/// depend on the arguments alone.
+pub fn compile(network: &str, functions: &[Function], manifest: &str, target: &Target) -> Code {
+    let units = units(network, functions);
+    let bodies: Vec<(&String, &Kernel)> = units.bodies.iter().map(|(name, kernel)| (name, *kernel)).collect();
+    let mut objects = in_parallel(&bodies, |part| {
+        let context = Context::create();
+        let module = context.create_module("kernels");
+        for (name, kernel) in part {
+            body::emit(&context, &module, name, kernel, target);
+        }
+        object(&module, target)
+    });
+    let context = Context::create();
+    let module = context.create_module("entry");
+    entry::emit(&context, &module, network, functions, &units.names, manifest, target);
+    objects.push(object(&module, target));
+    Code { objects }
+}
+
+/// The code of the functions as text.
+pub fn listing(network: &str, functions: &[Function], target: &Target, what: Listing) -> String {
+    let units = units(network, functions);
+    let mut text = String::new();
+    for (name, kernel) in &units.bodies {
+        let context = Context::create();
+        let module = context.create_module(name);
+        body::emit(&context, &module, name, kernel, target);
+        let machine = optimise(&module, target);
+        match what {
+            Listing::Llvm => text.push_str(&module.print_to_string().to_string()),
+            Listing::Assembly => {
+                let bytes = machine
+                    .write_to_memory_buffer(&module, FileType::Assembly)
+                    .unwrap_or_else(|e| panic!("bug in netc: LLVM cannot print {name}: {e}"));
+                text.push_str(&String::from_utf8_lossy(bytes.as_slice()));
+            }
+        }
+    }
+    text
+}
+
+/// Kernel bodies by symbol, each once however many steps share it, and each step's body.
+struct Units<'a> {
+    bodies: BTreeMap<String, &'a Kernel>,
+    names: Vec<Vec<String>>,
+}
+
+fn units<'a>(network: &str, functions: &[Function<'a>]) -> Units<'a> {
+    let mut bodies = BTreeMap::new();
+    let mut names = Vec::new();
+    for function in functions {
+        let mut own = Vec::new();
+        for kernel in function.kernels {
+            // The name without the kernel's own: equal work gets equal code.
+            let text = format!("{:?}{:?}{:?}", kernel.buffers, kernel.locals, kernel.body);
+            let hash = Sha256::digest(text.as_bytes());
+            let hash: String = hash.iter().take(8).map(|b| format!("{b:02x}")).collect();
+            let name = format!("{}_body_{hash}", symbol(network, "kernel"));
+            bodies.entry(name.clone()).or_insert(kernel);
+            own.push(name);
+        }
+        names.push(own);
+    }
+    Units { bodies, names }
+}
+
+/// Splits the work into parts of which each makes one object; the split depends on the work alone.
+fn in_parallel<'a>(
+    bodies: &[(&'a String, &'a Kernel)],
+    make: impl Fn(&[(&'a String, &'a Kernel)]) -> Vec<u8> + Sync,
+) -> Vec<Vec<u8>> {
+    const PARTS: usize = 16;
+    let mut parts: Vec<Vec<(&String, &Kernel)>> = vec![Vec::new(); PARTS.min(bodies.len()).max(1)];
+    let count = parts.len();
+    for (i, body) in bodies.iter().enumerate() {
+        parts[i % count].push(*body);
+    }
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let results: Vec<std::sync::Mutex<Vec<u8>>> = parts.iter().map(|_| std::sync::Mutex::default()).collect();
+    let workers = std::thread::available_parallelism().map_or(1, |n| n.get()).min(count);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let i = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    let Some(part) = parts.get(i) else { break };
+                    let bytes = make(part);
+                    if let Ok(mut slot) = results[i].lock() {
+                        *slot = bytes;
+                    }
+                }
+            });
+        }
+    });
+    results.into_iter().map(|m| m.into_inner().unwrap_or_default()).collect()
+}
+
+fn optimise(module: &Module, target: &Target) -> inkwell::targets::TargetMachine {
+    let machine = machine::machine(target);
+    module.set_triple(&machine.get_triple());
+    module.set_data_layout(&machine.get_target_data().get_data_layout());
+    if let Err(message) = module.verify() {
+        panic!("bug in netc: generated LLVM IR is invalid: {message}");
+    }
+    let options = PassBuilderOptions::create();
+    options.set_loop_vectorization(false);
+    options.set_loop_slp_vectorization(false);
+    options.set_loop_interleaving(false);
+    if let Err(message) = module.run_passes("default<O2>", &machine, options) {
+        panic!("bug in netc: LLVM's passes failed: {message}");
+    }
+    machine
+}
+
+fn object(module: &Module, target: &Target) -> Vec<u8> {
+    let machine = optimise(module, target);
+    match machine.write_to_memory_buffer(module, FileType::Object) {
+        // The buffer ends in a NUL that is not part of the object.
+        Ok(buffer) => buffer.as_slice().to_vec(),
+        Err(message) => panic!("bug in netc: LLVM cannot write the object: {message}"),
+    }
+}
