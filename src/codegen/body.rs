@@ -27,8 +27,7 @@ pub(super) fn declare<'ctx>(
     let i64_type = BasicMetadataTypeEnum::from(context.i64_type());
     let mut params = vec![pointer; globals + 1];
     params.extend([i64_type, i64_type]);
-    let function =
-        module.add_function(name, context.void_type().fn_type(&params, false), Some(Linkage::External));
+    let function = module.add_function(name, context.void_type().fn_type(&params, false), Some(Linkage::External));
     function.as_global_value().set_visibility(GlobalVisibility::Hidden);
     function
 }
@@ -49,13 +48,7 @@ pub(super) fn attribute_target<'ctx>(context: &'ctx Context, function: FunctionV
 }
 
 /// Emits `kernel` as the function `name`.
-pub(super) fn emit<'ctx>(
-    context: &'ctx Context,
-    module: &Module<'ctx>,
-    name: &str,
-    kernel: &Kernel,
-    target: &Target,
-) {
+pub(super) fn emit<'ctx>(context: &'ctx Context, module: &Module<'ctx>, name: &str, kernel: &Kernel, target: &Target) {
     if let Err(error) = try_emit(context, module, name, kernel, target) {
         panic!("bug in netc: cannot generate code for kernel {}: {error}", kernel.name);
     }
@@ -86,7 +79,7 @@ fn try_emit<'ctx>(
             Space::Global(_) => function.get_nth_param(i as u32).map(BasicValueEnum::into_pointer_value),
             Space::Scratch => {
                 let offset = context.i64_type().const_int(scratch_offset, false);
-                scratch_offset += aligned_bytes(buffer.dtype, buffer.len);
+                scratch_offset += buffer.aligned_bytes() as u64;
                 match scratch {
                     // SAFETY: the caller's scratch block is at least `scratch_bytes` long, so the address is in it.
                     Some(base) => {
@@ -121,21 +114,6 @@ fn try_emit<'ctx>(
     body.block(&kernel.body)?;
     builder.build_return(None)?;
     Ok(())
-}
-
-/// Bytes that a scratch buffer takes, so that the next one is aligned to 64.
-fn aligned_bytes(dtype: DType, len: usize) -> u64 {
-    let bytes = match dtype {
-        DType::F32 | DType::I32 => 4 * len,
-        DType::U8 => len,
-    };
-    bytes.next_multiple_of(64) as u64
-}
-
-/// Bytes of scratch a thread that `kernel` needs.
-pub(crate) fn scratch_bytes(kernel: &Kernel) -> usize {
-    let scratch = kernel.buffers.iter().filter(|b| b.space == Space::Scratch);
-    scratch.map(|b| aligned_bytes(b.dtype, b.len) as usize).sum()
 }
 
 struct Body<'a, 'ctx> {
@@ -309,7 +287,11 @@ impl<'ctx> Body<'_, 'ctx> {
         if let Some(instruction) = value.as_instruction_value() {
             let _ = instruction.set_alignment(bytes);
         }
-        if bytes == 1 { self.math.cast(InstructionOpcode::ZExt, value, self.math.context.i32_type().into()) } else { Ok(value) }
+        if bytes == 1 {
+            self.math.cast(InstructionOpcode::ZExt, value, self.math.context.i32_type().into())
+        } else {
+            Ok(value)
+        }
     }
 
     fn load(&mut self, buffer: BufferId, index: &Index) -> Emit<BasicValueEnum<'ctx>> {
@@ -418,12 +400,7 @@ impl<'ctx> Body<'_, 'ctx> {
         })
     }
 
-    fn compare(
-        &self,
-        op: Compare,
-        x: BasicValueEnum<'ctx>,
-        y: BasicValueEnum<'ctx>,
-    ) -> Emit<BasicValueEnum<'ctx>> {
+    fn compare(&self, op: Compare, x: BasicValueEnum<'ctx>, y: BasicValueEnum<'ctx>) -> Emit<BasicValueEnum<'ctx>> {
         self.math.compare(op, x, y)
     }
 }

@@ -101,14 +101,7 @@ impl<'ctx> Emitter<'_, 'ctx> {
         Ok(self.builder.build_load(pointer, self.at(base, offset)?, "")?.into_pointer_value())
     }
 
-    fn region(
-        &self,
-        symbol: &str,
-        plan: &Plan,
-        step: &Step,
-        kernel: &Kernel,
-        name: &str,
-    ) -> Emit<FunctionValue<'ctx>> {
+    fn region(&self, symbol: &str, plan: &Plan, step: &Step, kernel: &Kernel, name: &str) -> Emit<FunctionValue<'ctx>> {
         let pointer = self.context.ptr_type(AddressSpace::default());
         let i64_type = self.context.i64_type();
         let ty = self
@@ -133,10 +126,8 @@ impl<'ctx> Emitter<'_, 'ctx> {
         arguments.extend(params[1..].iter().map(|&p| BasicMetadataValueEnum::from(p)));
         let globals = kernel.buffers.iter().filter(|b| matches!(b.space, crate::kernel::Space::Global(_))).count();
         assert_eq!(globals, operands.len(), "bug in netc: kernel {} does not fit step {}", kernel.name, step.name);
-        let callee = self
-            .module
-            .get_function(name)
-            .unwrap_or_else(|| body::declare(self.context, self.module, name, globals));
+        let callee =
+            self.module.get_function(name).unwrap_or_else(|| body::declare(self.context, self.module, name, globals));
         self.builder.build_call(callee, &arguments, "")?;
         self.builder.build_return(None)?;
         Ok(region)

@@ -158,10 +158,9 @@ impl<'ctx> Math<'_, 'ctx> {
                 (BasicValueEnum::VectorValue(x), BasicValueEnum::VectorValue(y)) => {
                     self.builder.build_float_compare(predicate, x, y, "")?.into()
                 }
-                (x, y) => self
-                    .builder
-                    .build_float_compare(predicate, x.into_float_value(), y.into_float_value(), "")?
-                    .into(),
+                (x, y) => {
+                    self.builder.build_float_compare(predicate, x.into_float_value(), y.into_float_value(), "")?.into()
+                }
             })
         } else {
             let predicate = match op {
@@ -176,9 +175,7 @@ impl<'ctx> Math<'_, 'ctx> {
                 (BasicValueEnum::VectorValue(x), BasicValueEnum::VectorValue(y)) => {
                     self.builder.build_int_compare(predicate, x, y, "")?.into()
                 }
-                (x, y) => {
-                    self.builder.build_int_compare(predicate, x.into_int_value(), y.into_int_value(), "")?.into()
-                }
+                (x, y) => self.builder.build_int_compare(predicate, x.into_int_value(), y.into_int_value(), "")?.into(),
             })
         }
     }
@@ -322,16 +319,9 @@ impl<'ctx> Math<'_, 'ctx> {
         let d = self.select(negative, self.unary(Unary::Neg, d)?, d)?;
         let u = self.mul(self.sub(self.f32(0.25), d)?, self.f32(-std::f32::consts::TAU))?;
         let z = self.mul(u, u)?;
-        let coefficients = [
-            1.0 / 6_227_020_800.0,
-            -1.0 / 39_916_800.0,
-            1.0 / 362_880.0,
-            -1.0 / 5_040.0,
-            1.0 / 120.0,
-            -1.0 / 6.0,
-            1.0,
-        ]
-        .map(|c: f64| c as f32);
+        let coefficients =
+            [1.0 / 6_227_020_800.0, -1.0 / 39_916_800.0, 1.0 / 362_880.0, -1.0 / 5_040.0, 1.0 / 120.0, -1.0 / 6.0, 1.0]
+                .map(|c: f64| c as f32);
         self.mul(u, self.polynomial(z, &coefficients)?)
     }
 
@@ -342,9 +332,14 @@ impl<'ctx> Math<'_, 'ctx> {
         let i32_type = BasicTypeEnum::from(self.context.i32_type());
         let wide = |multiplier: u64, x: Value<'ctx>| -> Emit<(Value<'ctx>, Value<'ctx>)> {
             let x = self.cast(InstructionOpcode::ZExt, x, i64_type)?;
-            let product = self.op(InstructionOpcode::Mul, x, self.context.i64_type().const_int(multiplier, false).into())?;
-            let high = self.op(InstructionOpcode::LShr, product, self.context.i64_type().const_int(32, false).into())?;
-            Ok((self.cast(InstructionOpcode::Trunc, high, i32_type)?, self.cast(InstructionOpcode::Trunc, product, i32_type)?))
+            let product =
+                self.op(InstructionOpcode::Mul, x, self.context.i64_type().const_int(multiplier, false).into())?;
+            let high =
+                self.op(InstructionOpcode::LShr, product, self.context.i64_type().const_int(32, false).into())?;
+            Ok((
+                self.cast(InstructionOpcode::Trunc, high, i32_type)?,
+                self.cast(InstructionOpcode::Trunc, product, i32_type)?,
+            ))
         };
         for _ in 0..10 {
             let (high0, low0) = wide(0xD251_1F53, c[0])?;

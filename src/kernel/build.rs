@@ -54,7 +54,13 @@ impl Builder {
     }
 
     fn buffer(&mut self, name: impl Into<String>, dtype: DType, len: usize, space: Space) -> BufferId {
-        self.kernel.buffers.push(Buffer { name: name.into(), dtype, len, space });
+        let name = name.into();
+        let taken = |name: &str| self.kernel.buffers.iter().any(|b| b.name == name);
+        let name = match taken(&name) {
+            false => name,
+            true => (2..).map(|i| format!("{name}_{i}")).find(|n| !taken(n)).unwrap_or(name),
+        };
+        self.kernel.buffers.push(Buffer { name, dtype, len, space });
         BufferId(self.kernel.buffers.len() as u32 - 1)
     }
 

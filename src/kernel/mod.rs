@@ -31,6 +31,13 @@ pub struct Kernel {
     pub body: Vec<Stmt>,
 }
 
+impl Kernel {
+    /// Bytes of scratch a thread that it needs: its scratch buffers one after the other, each aligned to 64 bytes.
+    pub fn scratch_bytes(&self) -> usize {
+        self.buffers.iter().filter(|b| b.space == Space::Scratch).map(Buffer::aligned_bytes).sum()
+    }
+}
+
 /// Names a buffer of a kernel. Displays as its name in the text form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BufferId(pub u32);
@@ -54,6 +61,17 @@ pub struct Buffer {
     pub len: usize,
     /// Where it lives.
     pub space: Space,
+}
+
+impl Buffer {
+    /// Its bytes, filled up to a multiple of 64.
+    pub fn aligned_bytes(&self) -> usize {
+        let bytes = match self.dtype {
+            DType::F32 | DType::I32 => 4 * self.len,
+            DType::U8 => self.len,
+        };
+        bytes.next_multiple_of(64)
+    }
 }
 
 /// Element types in memory.

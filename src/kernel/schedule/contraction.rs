@@ -110,11 +110,8 @@ impl Sums {
     pub fn add(&self, b: &mut Builder, left: impl Fn(Index) -> Expr, right: impl Fn(Index) -> Expr) {
         self.each(b, |b, row, column, at| {
             let sum = Expr::load(self.registers, at.clone());
-            let value = if self.tile.fused {
-                left(row).mul_add(right(column), sum)
-            } else {
-                left(row) * right(column) + sum
-            };
+            let value =
+                if self.tile.fused { left(row).mul_add(right(column), sum) } else { left(row) * right(column) + sum };
             b.store(self.registers, at, value);
         });
     }

@@ -4,9 +4,9 @@
 //! Weights are packed in blocks of the tile's columns (see [`pack`](super::pack)). A parallel iteration does a few images (or a few output rows when
 //! there are few images); within it, blocks of output channels are outermost so that a block's weights stay in cache.
 
+use super::Tensor;
 use super::contraction::{Finish, Sums, Tile, epilogue, tiles};
 use super::pack::PackedWeights;
-use super::Tensor;
 use crate::graph::ConvGeometry;
 use crate::kernel::build::{Builder, View};
 use crate::kernel::{Access, BufferId, Expr, Index, Kernel};
@@ -90,14 +90,14 @@ pub fn conv(
     let weights_view = weights.declare(&mut b, "weights", Access::Read);
     let finish = declare_epilogue(&mut b, steps, operands);
     let y = y.declare(&mut b, "y", Access::Write);
-    let packed =
-        PackedWeights::new(geometry.groups, y.dims[1], x.dims[1] / geometry.groups, kernel, tile.columns());
+    let packed = PackedWeights::new(geometry.groups, y.dims[1], x.dims[1] / geometry.groups, kernel, tile.columns());
     assert_eq!(packed.len(), weights.len, "bug in netc: packed weights of {name} have the wrong size");
     let channels = y.dims[1] / geometry.groups;
     let spill = (!channels.is_multiple_of(tile.columns()))
         .then(|| b.scratch("spill", crate::kernel::DType::F32, (tile.rows + 1) * tile.columns()));
     let sums = Sums::for_tiles(&mut b, tile, y.dims[3], tile.rows);
-    let emit = Forward { geometry: *geometry, kernel, x, y, weights: weights_view.buffer, packed, tile, finish, spill, sums };
+    let emit =
+        Forward { geometry: *geometry, kernel, x, y, weights: weights_view.buffer, packed, tile, finish, spill, sums };
     let division = Division::choose(emit.y.dims[0], emit.y.dims[2], emit.x.dims[1..].iter().product());
     b.parallel("part", division.count(emit.y.dims[0]), |b, p| {
         let first = division.first_image(&p);

@@ -101,7 +101,8 @@ pub fn conv_input_grad(
                         b.for_loop("t", round(&begin), round(&end), LoopKind::Serial, |b, t| {
                             for (across, (len, sums)) in phases.iter().enumerate() {
                                 let horizontal = taps(across, kernel[1], g.stride[1], g.dilation[1], g.padding.left);
-                                let place = Place { group: &group, block: &block, n: &n, t: &t, phase: [phase, across] };
+                                let place =
+                                    Place { group: &group, block: &block, n: &n, t: &t, phase: [phase, across] };
                                 emit.row(b, &place, [vertical, horizontal], *len, sums);
                             }
                         });
@@ -185,7 +186,12 @@ impl InputGrad {
 }
 
 /// How far outside the result the input gradient reads it: rows above, below, columns before, after.
-pub fn input_grad_halo(geometry: &ConvGeometry, kernel: [usize; 2], input: [usize; 2], result: [usize; 2]) -> [usize; 4] {
+pub fn input_grad_halo(
+    geometry: &ConvGeometry,
+    kernel: [usize; 2],
+    input: [usize; 2],
+    result: [usize; 2],
+) -> [usize; 4] {
     let side = |axis: usize, before: usize| -> [usize; 2] {
         let (s, d) = (geometry.stride[axis], geometry.dilation[axis]);
         let (mut low, mut high) = (0i64, result[axis] as i64 - 1);
@@ -234,7 +240,9 @@ pub fn conv_weight_grad(target: &Target, name: &str, geometry: &ConvGeometry, te
         let valid = (Index::Const(outer as i64) - first.clone()).min(columns);
         let channel = group.clone() * outer as i64 + first;
         b.serial("clear", columns_w * run * columns / target.lanes, |b, k| {
-            b.vector("lane", target.lanes, |b, lane| b.store(sums_buffer, k * target.lanes as i64 + lane, Expr::F32(0.0)));
+            b.vector("lane", target.lanes, |b, lane| {
+                b.store(sums_buffer, k * target.lanes as i64 + lane, Expr::F32(0.0))
+            });
         });
         b.serial("n", x.dims[0], |b, n| {
             b.serial("kw", columns_w, |b, j| {

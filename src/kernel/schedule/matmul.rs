@@ -145,13 +145,7 @@ fn pack_panel(
 
 /// Each element as a dot product along the contiguous dimension: y[m][n] = Σ a[m][k]·b[n][k]. Sums run in vectors over k, whose
 /// lanes are added one after the other at the end.
-fn dot(
-    target: &Target,
-    name: &str,
-    [a, right, y]: [&Tensor; 3],
-    steps: &[Epilogue],
-    operands: &[Tensor],
-) -> Kernel {
+fn dot(target: &Target, name: &str, [a, right, y]: [&Tensor; 3], steps: &[Epilogue], operands: &[Tensor]) -> Kernel {
     let lanes = target.lanes;
     let [height, width] = [y.dims[0], y.dims[1]];
     let depth = a.dims[1];

@@ -49,7 +49,14 @@ impl PackedWeights {
 
 /// Packs `[out, in/groups, kh, kw]`. Transposed, the roles of output and input channels change: columns are input channels
 /// and the sum runs over output channels, as the input gradient needs.
-pub fn pack_weights(lanes: usize, name: &str, weights: &Tensor, groups: usize, transposed: bool, columns: usize) -> Kernel {
+pub fn pack_weights(
+    lanes: usize,
+    name: &str,
+    weights: &Tensor,
+    groups: usize,
+    transposed: bool,
+    columns: usize,
+) -> Kernel {
     let mut b = Builder::new(name, lanes);
     let [out, inner, kh, kw] = weights.dims[..] else { panic!("bug in netc: weights of rank {}", weights.dims.len()) };
     let (rows, total) = if transposed { (out / groups, inner * groups) } else { (inner, out) };

@@ -1,0 +1,282 @@
+//! Matrix products and convolutions, forward and backward, against plain loops: interpreted and compiled.
+
+mod support;
+
+use netc::codegen;
+use netc::geometry::Padding;
+use netc::graph::ConvGeometry;
+use netc::kernel::interpret::{Memory, Order, run_in_order};
+use netc::kernel::schedule::Tensor;
+use netc::kernel::schedule::conv::{conv, conv_tile};
+use netc::kernel::schedule::conv_grad::{conv_input_grad, conv_weight_grad, input_grad_halo, input_grad_tile};
+use netc::kernel::schedule::matmul::matmul;
+use netc::kernel::schedule::pack::{PackedWeights, pack_weights};
+use netc::kernel::{DType, Kernel, text, verify};
+use netc::plan::Epilogue;
+use netc::target::Target;
+use support::{assert_close, numbers, run_compiled};
+
+fn targets() -> Vec<Target> {
+    vec![codegen::host(), codegen::named("x86-64").unwrap()]
+}
+
+/// Runs a kernel in the interpreter in both orders and compiled, and returns the last buffer.
+fn run(kernel: &Kernel, buffers: &[Memory], target: &Target) -> Vec<f32> {
+    verify::verify(kernel).unwrap_or_else(|e| panic!("{}\n{}", e.join("\n"), text::print(kernel)));
+    assert_eq!(&text::parse(&text::print(kernel)).unwrap(), kernel);
+    let mut results = Vec::new();
+    for order in [Order::Forward, Order::Reversed] {
+        let mut memory = buffers.to_vec();
+        run_in_order(kernel, &mut memory, order).unwrap();
+        results.push(memory.pop().unwrap());
+    }
+    let bits = |m: &Memory| match m {
+        Memory::F32(x) => x.iter().map(|x| x.to_bits()).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(bits(&results[0]), bits(&results[1]), "{} depends on the order of its parallel loop", kernel.name);
+    let mut memory = buffers.to_vec();
+    run_compiled(kernel, &mut memory, target);
+    let compiled = memory.pop().unwrap();
+    let (Memory::F32(a), Memory::F32(b)) = (compiled, &results[0]) else { panic!() };
+    assert_close(&format!("compiled {}", kernel.name), &a, b, 1e-6);
+    a
+}
+
+/// Channels-last with a halo (top, bottom, left, right), filled from N×C×H×W rows, the halo zero.
+struct Image {
+    tensor: Tensor,
+    memory: Vec<f32>,
+}
+
+fn image(rows: &[f32], dims: [usize; 4], [top, bottom, left, right]: [usize; 4]) -> Image {
+    let [n, c, h, w] = dims;
+    let (hp, wp) = (h + top + bottom, w + left + right);
+    let tensor = Tensor {
+        dtype: DType::F32,
+        len: n * hp * wp * c,
+        dims: dims.to_vec(),
+        strides: vec![hp * wp * c, 1, wp * c, c],
+        offset: (top * wp + left) * c,
+    };
+    let mut memory = vec![0.0; tensor.len];
+    for (i, x) in rows.iter().enumerate() {
+        memory[at(&tensor, i)] = *x;
+    }
+    Image { tensor, memory }
+}
+
+/// Element of the buffer that holds the i-th element in N×C×H×W order.
+fn at(tensor: &Tensor, mut i: usize) -> usize {
+    let mut place = tensor.offset;
+    for d in (0..tensor.dims.len()).rev() {
+        place += i % tensor.dims[d] * tensor.strides[d];
+        i /= tensor.dims[d];
+    }
+    place
+}
+
+fn rows_of(tensor: &Tensor, memory: &[f32]) -> Vec<f32> {
+    (0..tensor.dims.iter().product()).map(|i| memory[at(tensor, i)]).collect()
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    batch: usize,
+    groups: usize,
+    inner: usize,
+    outer: usize,
+    size: [usize; 2],
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    dilation: [usize; 2],
+    padding: [usize; 4],
+}
+
+impl Case {
+    fn geometry(&self) -> ConvGeometry {
+        let [top, bottom, left, right] = self.padding;
+        ConvGeometry {
+            stride: self.stride,
+            padding: Padding { top, bottom, left, right },
+            dilation: self.dilation,
+            groups: self.groups,
+        }
+    }
+
+    fn result(&self) -> [usize; 2] {
+        let along = |i: usize, pad: usize| {
+            (self.size[i] + pad - self.dilation[i] * (self.kernel[i] - 1) - 1) / self.stride[i] + 1
+        };
+        [along(0, self.padding[0] + self.padding[1]), along(1, self.padding[2] + self.padding[3])]
+    }
+
+    /// Calls `f(n, result channel, row, column, input channel in its group, kh, kw, input row, input column)` for each product.
+    fn each(&self, mut f: impl FnMut(usize, usize, usize, usize, usize, usize, usize, usize, usize)) {
+        let [oh, ow] = self.result();
+        for n in 0..self.batch {
+            for k in 0..self.outer * self.groups {
+                for y in 0..oh {
+                    for x in 0..ow {
+                        for c in 0..self.inner {
+                            for i in 0..self.kernel[0] {
+                                for j in 0..self.kernel[1] {
+                                    let h = (y * self.stride[0] + i * self.dilation[0]).wrapping_sub(self.padding[0]);
+                                    let w = (x * self.stride[1] + j * self.dilation[1]).wrapping_sub(self.padding[2]);
+                                    if h < self.size[0] && w < self.size[1] {
+                                        f(n, k, y, x, c, i, j, h, w);
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn flat(dims: [usize; 4], [a, b, c, d]: [usize; 4]) -> usize {
+    ((a * dims[1] + b) * dims[2] + c) * dims[3] + d
+}
+
+fn check(case: Case, target: &Target, seed: u64) {
+    let g = case.geometry();
+    let [oh, ow] = case.result();
+    let x_dims = [case.batch, case.inner * case.groups, case.size[0], case.size[1]];
+    let w_dims = [case.outer * case.groups, case.inner, case.kernel[0], case.kernel[1]];
+    let y_dims = [case.batch, case.outer * case.groups, oh, ow];
+    let product = |d: [usize; 4]| d.iter().product::<usize>();
+    let x = numbers(seed, product(x_dims));
+    let w = numbers(seed + 1, product(w_dims));
+    let dy = numbers(seed + 2, product(y_dims));
+    let bias = numbers(seed + 3, y_dims[1]);
+    let (mut y, mut dx, mut dw) = (vec![0.0; dy.len()], vec![0.0; x.len()], vec![0.0; w.len()]);
+    case.each(|n, k, r, q, c, i, j, h, v| {
+        let channel = k / case.outer * case.inner + c;
+        let (xi, wi, yi) = (flat(x_dims, [n, channel, h, v]), flat(w_dims, [k, c, i, j]), flat(y_dims, [n, k, r, q]));
+        y[yi] += x[xi] * w[wi];
+        dx[xi] += dy[yi] * w[wi];
+        dw[wi] += dy[yi] * x[xi];
+    });
+    for (i, y) in y.iter_mut().enumerate() {
+        *y = (*y + bias[i / (oh * ow) % y_dims[1]]).max(0.0);
+    }
+    let what = format!("{case:?} on {}", target.cpu);
+    let weights = Tensor::rows(&w_dims);
+
+    // Forward. The halo after is what the last window reads.
+    let reach = |i: usize, out: usize| {
+        ((out - 1) * case.stride[i] + (case.kernel[i] - 1) * case.dilation[i] + 1).saturating_sub(case.size[i])
+    };
+    let [top, _, left, _] = case.padding;
+    let halo = [top, reach(0, oh).saturating_sub(top), left, reach(1, ow).saturating_sub(left)];
+    let source = image(&x, x_dims, halo);
+    let result = image(&[], y_dims, [1, 0, 2, 1]);
+    let columns = conv_tile(target, &y_dims, case.groups).columns();
+    let pack = pack_weights(target.lanes, "pack", &weights, case.groups, false, columns);
+    let packed = PackedWeights::new(case.groups, y_dims[1], case.inner, case.kernel, columns);
+    let packed_tensor = Tensor::rows(&[packed.len()]);
+    let packed = run(&pack, &[Memory::F32(w.clone()), Memory::F32(vec![f32::NAN; packed.len()])], target);
+    let kernel = conv(
+        target,
+        "conv",
+        &g,
+        case.kernel,
+        [&source.tensor, &packed_tensor, &result.tensor],
+        &[Epilogue::Bias, Epilogue::Relu],
+        &[Tensor::rows(&[y_dims[1]])],
+    );
+    let memory = [
+        Memory::F32(source.memory.clone()),
+        Memory::F32(packed),
+        Memory::F32(bias),
+        Memory::F32(vec![f32::NAN; result.tensor.len]),
+    ];
+    assert_close(&format!("forward {what}"), &rows_of(&result.tensor, &run(&kernel, &memory, target)), &y, 1e-5);
+
+    // Input gradient.
+    let gradient = image(&dy, y_dims, input_grad_halo(&g, case.kernel, case.size, [oh, ow]));
+    let result = image(&[], x_dims, [0, 1, 0, 0]);
+    let columns = input_grad_tile(target, &x_dims, &g).columns();
+    let pack = pack_weights(target.lanes, "pack", &weights, case.groups, true, columns);
+    let packed = PackedWeights::new(case.groups, x_dims[1], case.outer, case.kernel, columns);
+    let packed_tensor = Tensor::rows(&[packed.len()]);
+    let packed = run(&pack, &[Memory::F32(w), Memory::F32(vec![f32::NAN; packed.len()])], target);
+    let tensors = [&gradient.tensor, &packed_tensor, &result.tensor];
+    let kernel = conv_input_grad(target, "conv_input_grad", &g, case.kernel, tensors, &[], &[]);
+    let memory =
+        [Memory::F32(gradient.memory.clone()), Memory::F32(packed), Memory::F32(vec![f32::NAN; result.tensor.len])];
+    assert_close(&format!("input grad {what}"), &rows_of(&result.tensor, &run(&kernel, &memory, target)), &dx, 1e-5);
+
+    // Weight gradient.
+    let kernel = conv_weight_grad(target, "conv_weight_grad", &g, [&source.tensor, &gradient.tensor, &weights]);
+    let memory = [Memory::F32(source.memory), Memory::F32(gradient.memory), Memory::F32(vec![f32::NAN; dw.len()])];
+    assert_close(&format!("weight grad {what}"), &run(&kernel, &memory, target), &dw, 1e-5);
+}
+
+const PLAIN: Case = Case {
+    batch: 2,
+    groups: 1,
+    inner: 3,
+    outer: 5,
+    size: [7, 9],
+    kernel: [3, 3],
+    stride: [1, 1],
+    dilation: [1, 1],
+    padding: [1, 1, 1, 1],
+};
+
+#[test]
+fn convolutions_and_their_gradients() {
+    let cases = [
+        PLAIN,
+        Case { outer: 32, size: [5, 15], ..PLAIN },
+        Case { inner: 16, outer: 70, kernel: [1, 1], padding: [0; 4], ..PLAIN },
+        Case { size: [15, 14], kernel: [5, 4], stride: [4, 4], padding: [1, 2, 1, 2], ..PLAIN },
+        Case { size: [12, 11], kernel: [3, 2], stride: [2, 3], padding: [0, 1, 2, 0], dilation: [2, 1], ..PLAIN },
+        Case { groups: 2, inner: 2, outer: 3, dilation: [1, 2], padding: [1, 1, 2, 2], ..PLAIN },
+        Case { groups: 2, inner: 4, outer: 16, stride: [2, 2], kernel: [2, 2], ..PLAIN },
+        Case { batch: 9, inner: 1, outer: 2, size: [4, 4], padding: [0; 4], ..PLAIN },
+        Case { kernel: [1, 1], stride: [3, 2], padding: [0; 4], ..PLAIN },
+        Case { kernel: [2, 2], stride: [2, 2], dilation: [2, 4], padding: [0, 0, 3, 1], size: [9, 9], ..PLAIN },
+    ];
+    for target in targets() {
+        for (i, case) in cases.iter().enumerate() {
+            check(*case, &target, 10 * i as u64);
+        }
+    }
+}
+
+#[test]
+fn matrix_products() {
+    for target in targets() {
+        for (i, (m, n, k)) in
+            [(5, 7, 3), (128, 32, 300), (1, 40, 150), (3, 33, 64), (30, 64, 513), (17, 10, 1), (4, 100, 256)]
+                .into_iter()
+                .enumerate()
+        {
+            for transposed in [[false, false], [false, true], [true, false], [true, true]] {
+                let (a, b) = (numbers(i as u64, m * k), numbers(90 + i as u64, n * k));
+                let a_at = |r: usize, c: usize| if transposed[0] { a[c * m + r] } else { a[r * k + c] };
+                let b_at = |r: usize, c: usize| if transposed[1] { b[c * k + r] } else { b[r * n + c] };
+                let expected: Vec<f32> = (0..m * n)
+                    .map(|at| {
+                        let sum: f64 = (0..k).map(|s| f64::from(a_at(at / n, s)) * f64::from(b_at(s, at % n))).sum();
+                        sum as f32
+                    })
+                    .collect();
+                let dims = |t: bool, r: usize, c: usize| if t { [c, r] } else { [r, c] };
+                let tensors = [
+                    &Tensor::rows(&dims(transposed[0], m, k)),
+                    &Tensor::rows(&dims(transposed[1], k, n)),
+                    &Tensor::rows(&[m, n]),
+                ];
+                let kernel = matmul(&target, "matmul", transposed, tensors, &[], &[]);
+                let memory = [Memory::F32(a.clone()), Memory::F32(b.clone()), Memory::F32(vec![f32::NAN; m * n])];
+                let what = format!("{m}x{n}x{k} {transposed:?} on {}", target.cpu);
+                assert_close(&what, &run(&kernel, &memory, &target), &expected, 1e-5);
+            }
+        }
+    }
+}
