@@ -17,7 +17,9 @@
 //! | `graph` | Network → [`graph::Graph`]: the tensor IR |
 //! | `grad` | Graph → Graph: reverse mode, the optimizer's step |
 //! | `passes` | Graph → Graph by named [`passes`]; Network → [`graph::Functions`] |
+//! | `plan` | Graph → [`plan::Plan`]: fusion, algorithms, layouts, places |
 //! | `kernel` | Plan → [`kernel::Kernel`]s: the loop IR |
+//! | `codegen` | Kernels → [`codegen::Code`]: LLVM IR and objects |
 
 pub mod check;
 pub mod codegen;

@@ -7,12 +7,12 @@ use netc::geometry::Padding;
 use netc::graph::ConvGeometry;
 use netc::kernel::interpret::{Memory, Order, run_in_order};
 use netc::kernel::schedule::Tensor;
-use netc::kernel::schedule::conv::{conv, conv_tile};
-use netc::kernel::schedule::conv_grad::{conv_input_grad, conv_weight_grad, input_grad_halo, input_grad_tile};
+use netc::kernel::schedule::conv::conv;
+use netc::kernel::schedule::conv_grad::{conv_input_grad, conv_weight_grad};
 use netc::kernel::schedule::matmul::matmul;
-use netc::kernel::schedule::pack::{PackedWeights, pack_weights};
+use netc::kernel::schedule::pack::pack_weights;
 use netc::kernel::{DType, Kernel, text, verify};
-use netc::plan::Epilogue;
+use netc::plan::{ConvWork, Epilogue, PackedWeights, Tile, input_grad_halo};
 use netc::target::Target;
 use support::{assert_close, numbers, run_compiled};
 
@@ -173,7 +173,8 @@ fn check(case: Case, target: &Target, seed: u64) {
     let halo = [top, reach(0, oh).saturating_sub(top), left, reach(1, ow).saturating_sub(left)];
     let source = image(&x, x_dims, halo);
     let result = image(&[], y_dims, [1, 0, 2, 1]);
-    let columns = conv_tile(target, &y_dims, case.groups).columns();
+    let tile = Tile::for_conv(target, &y_dims, case.groups);
+    let columns = tile.columns();
     let pack = pack_weights(target.lanes, "pack", &weights, case.groups, false, columns);
     let packed = PackedWeights::new(case.groups, y_dims[1], case.inner, case.kernel, columns);
     let packed_tensor = Tensor::rows(&[packed.len()]);
@@ -181,10 +182,8 @@ fn check(case: Case, target: &Target, seed: u64) {
     let kernel = conv(
         target,
         "conv",
-        &g,
-        case.kernel,
+        &ConvWork { geometry: g, kernel: case.kernel, tile, epilogue: vec![Epilogue::Bias, Epilogue::Relu] },
         [&source.tensor, &packed_tensor, &result.tensor],
-        &[Epilogue::Bias, Epilogue::Relu],
         &[Tensor::rows(&[y_dims[1]])],
     );
     let memory = [
@@ -198,19 +197,22 @@ fn check(case: Case, target: &Target, seed: u64) {
     // Input gradient.
     let gradient = image(&dy, y_dims, input_grad_halo(&g, case.kernel, case.size, [oh, ow]));
     let result = image(&[], x_dims, [0, 1, 0, 0]);
-    let columns = input_grad_tile(target, &x_dims, &g).columns();
+    let tile = Tile::for_input_grad(target, &x_dims, &g);
+    let columns = tile.columns();
     let pack = pack_weights(target.lanes, "pack", &weights, case.groups, true, columns);
     let packed = PackedWeights::new(case.groups, x_dims[1], case.outer, case.kernel, columns);
     let packed_tensor = Tensor::rows(&[packed.len()]);
     let packed = run(&pack, &[Memory::F32(w), Memory::F32(vec![f32::NAN; packed.len()])], target);
+    let work = ConvWork { geometry: g, kernel: case.kernel, tile, epilogue: Vec::new() };
     let tensors = [&gradient.tensor, &packed_tensor, &result.tensor];
-    let kernel = conv_input_grad(target, "conv_input_grad", &g, case.kernel, tensors, &[], &[]);
+    let kernel = conv_input_grad(target, "conv_input_grad", &work, tensors, &[]);
     let memory =
         [Memory::F32(gradient.memory.clone()), Memory::F32(packed), Memory::F32(vec![f32::NAN; result.tensor.len])];
     assert_close(&format!("input grad {what}"), &rows_of(&result.tensor, &run(&kernel, &memory, target)), &dx, 1e-5);
 
     // Weight gradient.
-    let kernel = conv_weight_grad(target, "conv_weight_grad", &g, [&source.tensor, &gradient.tensor, &weights]);
+    let tile = Tile::for_weight_grad(target, &w_dims, &g);
+    let kernel = conv_weight_grad(target, "conv_weight_grad", &g, tile, [&source.tensor, &gradient.tensor, &weights]);
     let memory = [Memory::F32(source.memory), Memory::F32(gradient.memory), Memory::F32(vec![f32::NAN; dw.len()])];
     assert_close(&format!("weight grad {what}"), &run(&kernel, &memory, target), &dw, 1e-5);
 }
@@ -272,7 +274,7 @@ fn matrix_products() {
                     &Tensor::rows(&dims(transposed[1], k, n)),
                     &Tensor::rows(&[m, n]),
                 ];
-                let kernel = matmul(&target, "matmul", transposed, tensors, &[], &[]);
+                let kernel = matmul(&target, "matmul", transposed, Tile::choose(&target, m, n), tensors, &[], &[]);
                 let memory = [Memory::F32(a.clone()), Memory::F32(b.clone()), Memory::F32(vec![f32::NAN; m * n])];
                 let what = format!("{m}x{n}x{k} {transposed:?} on {}", target.cpu);
                 assert_close(&what, &run(&kernel, &memory, &target), &expected, 1e-5);

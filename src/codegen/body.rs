@@ -81,9 +81,10 @@ fn try_emit<'ctx>(
                 let offset = context.i64_type().const_int(scratch_offset, false);
                 scratch_offset += buffer.aligned_bytes() as u64;
                 match scratch {
-                    // SAFETY: the caller's scratch block is at least `scratch_bytes` long, so the address is in it.
                     Some(base) => {
-                        Some(unsafe { builder.build_in_bounds_gep(context.i8_type(), base, &[offset], &buffer.name)? })
+                        // SAFETY: the caller's scratch block is at least `scratch_bytes` long, so the address is in it.
+                        let address = unsafe { builder.build_in_bounds_gep(context.i8_type(), base, &[offset], "") };
+                        Some(address?)
                     }
                     None => None,
                 }

@@ -233,7 +233,7 @@ impl<'ctx> Math<'_, 'ctx> {
         self.cast(InstructionOpcode::BitCast, x, self.context.i32_type().into())
     }
 
-    fn from_bits(&self, x: Value<'ctx>) -> Emit<Value<'ctx>> {
+    fn float_of(&self, x: Value<'ctx>) -> Emit<Value<'ctx>> {
         self.cast(InstructionOpcode::BitCast, x, self.context.f32_type().into())
     }
 
@@ -257,7 +257,7 @@ impl<'ctx> Math<'_, 'ctx> {
         let rest = self.op(InstructionOpcode::Sub, integer, half)?;
         let two_to = |n: Value<'ctx>| -> Emit<Value<'ctx>> {
             let biased = self.op(InstructionOpcode::Add, n, self.i32(127))?;
-            self.from_bits(self.op(InstructionOpcode::Shl, biased, self.i32(23))?)
+            self.float_of(self.op(InstructionOpcode::Shl, biased, self.i32(23))?)
         };
         self.mul(self.mul(power, two_to(half)?)?, two_to(rest)?)
     }
@@ -278,7 +278,7 @@ impl<'ctx> Math<'_, 'ctx> {
         let k = self.op(InstructionOpcode::Sub, exponent, bias)?;
         let k = self.cast(InstructionOpcode::SIToFP, k, self.context.f32_type().into())?;
         let mantissa = self.op(InstructionOpcode::And, shifted, self.i32(0x007F_FFFF))?;
-        let m = self.from_bits(self.op(InstructionOpcode::Add, mantissa, root_half)?)?;
+        let m = self.float_of(self.op(InstructionOpcode::Add, mantissa, root_half)?)?;
         let f = self.sub(m, self.f32(1.0))?;
         let s = self.div(f, self.add(self.f32(2.0), f)?)?;
         let z = self.mul(s, s)?;

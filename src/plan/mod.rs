@@ -1,10 +1,20 @@
 //! Which operations share a kernel, the algorithm and layout of each, and where every buffer lives.
 //!
-//! Takes a [`Graph`](crate::graph::Graph) (`plan`), gives a [`Plan`]: steps in execution order over buffers with fixed
+//! Takes a [`Graph`](crate::graph::Graph) ([`plan()`]), gives a [`Plan`]: steps in execution order over buffers with fixed
 //! places. Every choice is made here and printed ; the kernel stage only carries it out. Knows the target's
 //! vector registers, never LLVM.
 
-use crate::graph::{ConvGeometry, Op};
+mod arena;
+mod choose;
+mod taps;
+pub mod text;
+mod tile;
+
+pub use choose::{plan, state_layout};
+pub use taps::{Taps, input_grad_halo};
+pub use tile::{PackedWeights, Tile, balanced};
+
+use crate::graph::{ConvGeometry, DType, Op};
 
 /// A planned function.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,7 +45,7 @@ pub struct Buffer {
     /// The value's name.
     pub name: String,
     /// Element type.
-    pub dtype: crate::graph::DType,
+    pub dtype: DType,
     /// Logical sizes, in the graph's order.
     pub dims: Vec<usize>,
     /// How they lie.
@@ -109,36 +119,24 @@ pub enum Work {
     /// Writes zeros into the halo of its one result.
     ClearHalo,
     /// Convolution: (x, packed weights, epilogue operands…) → (y).
-    Conv {
-        /// Geometry.
-        geometry: ConvGeometry,
-        /// What happens to each element before it is stored.
-        epilogue: Vec<Epilogue>,
-    },
-    /// Input gradient of a convolution: (dy, packed weights, epilogue operands…) → (dx).
-    ConvInputGrad {
-        /// Geometry of the forward convolution.
-        geometry: ConvGeometry,
-        /// What happens to each element before it is stored.
-        epilogue: Vec<Epilogue>,
-    },
-    /// Weight gradient of a convolution: (x, dy) → (dweight, packed as [`Work::PackWeights`] without transposition).
+    Conv(ConvWork),
+    /// Input gradient of a convolution: (dy, weights packed transposed, epilogue operands…) → (dx).
+    ConvInputGrad(ConvWork),
+    /// Weight gradient of a convolution: (x, dy) → (dweight).
     ConvWeightGrad {
         /// Geometry of the forward convolution.
         geometry: ConvGeometry,
+        /// Register tile.
+        tile: Tile,
     },
-    /// Weights `[out, in/groups, kh, kw]` to blocks of output channels `[groups][blocks][kh][kw][in][block]`; transposed, input and
-    /// output change roles.
+    /// Weights `[out, in/groups, kh, kw]` to [`PackedWeights`]; transposed, input and output channels change roles.
     PackWeights {
         /// Channel groups.
         groups: usize,
         /// For the input gradient.
         transposed: bool,
-    },
-    /// The inverse of [`Work::PackWeights`] for gradients.
-    UnpackWeights {
-        /// Channel groups.
-        groups: usize,
+        /// Channels in a block.
+        columns: usize,
     },
     /// Matrix product: (a, b, epilogue operands…) → (y).
     MatMul {
@@ -146,9 +144,24 @@ pub enum Work {
         transpose_a: bool,
         /// Use bᵀ.
         transpose_b: bool,
+        /// Register tile.
+        tile: Tile,
         /// What happens to each element before it is stored.
         epilogue: Vec<Epilogue>,
     },
+}
+
+/// A convolution or its input gradient.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConvWork {
+    /// Geometry of the forward convolution.
+    pub geometry: ConvGeometry,
+    /// Kernel height, width.
+    pub kernel: [usize; 2],
+    /// Register tile.
+    pub tile: Tile,
+    /// What happens to each element before it is stored.
+    pub epilogue: Vec<Epilogue>,
 }
 
 /// What happens to a sum before it is stored.
@@ -160,6 +173,75 @@ pub enum Epilogue {
     Relu,
     /// Zero where the next operand, of the result's shape, is not positive.
     ReluMask,
+}
+
+impl Buffer {
+    /// Elements from one image row, channel… to the next, by logical dimension.
+    pub fn strides(&self) -> Vec<usize> {
+        match self.layout {
+            Layout::Rows => {
+                let mut strides = vec![1; self.dims.len()];
+                for i in (0..self.dims.len().saturating_sub(1)).rev() {
+                    strides[i] = strides[i + 1] * self.dims[i + 1];
+                }
+                strides
+            }
+            Layout::ChannelsLast(halo) => {
+                let (rows, columns) = halo.around(&self.dims);
+                vec![rows * columns * self.dims[1], 1, columns * self.dims[1], self.dims[1]]
+            }
+        }
+    }
+
+    /// Element at all-zero coordinates.
+    pub fn offset(&self) -> usize {
+        match self.layout {
+            Layout::Rows => 0,
+            Layout::ChannelsLast(halo) => (halo.top * halo.around(&self.dims).1 + halo.left) * self.dims[1],
+        }
+    }
+
+    /// Elements, halo and all.
+    pub fn len(&self) -> usize {
+        match self.layout {
+            Layout::Rows => self.dims.iter().product(),
+            Layout::ChannelsLast(halo) => {
+                let (rows, columns) = halo.around(&self.dims);
+                self.dims[0] * self.dims[1] * rows * columns
+            }
+        }
+    }
+
+    /// Whether it has no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes that it takes, a multiple of 64.
+    pub fn bytes(&self) -> usize {
+        let element = match self.dtype {
+            DType::F32 | DType::I32 => 4,
+            DType::U8 => 1,
+        };
+        (self.len() * element).next_multiple_of(64)
+    }
+}
+
+impl Halo {
+    /// Rows and columns of an image `[N, C, H, W]` with it.
+    pub fn around(&self, dims: &[usize]) -> (usize, usize) {
+        (dims[2] + self.top + self.bottom, dims[3] + self.left + self.right)
+    }
+
+    /// The smallest that contains both.
+    pub fn union(&self, other: Halo) -> Halo {
+        Halo {
+            top: self.top.max(other.top),
+            bottom: self.bottom.max(other.bottom),
+            left: self.left.max(other.left),
+            right: self.right.max(other.right),
+        }
+    }
 }
 
 impl Step {

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each suite uses a part")]
 #![allow(unsafe_code, reason = "calls generated code")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use netc::kernel::interpret::Memory;
 use netc::kernel::{DType, Kernel, Space};

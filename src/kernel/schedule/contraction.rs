@@ -6,53 +6,7 @@
 
 use crate::kernel::build::{Builder, View};
 use crate::kernel::{Binary, BufferId, Compare, Expr, Index, LoopKind};
-use crate::target::Target;
-
-/// Size of a register tile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tile {
-    /// Rows: elements of the left operand a step.
-    pub rows: usize,
-    /// Vectors of the right operand a step.
-    pub vectors: usize,
-    /// f32 lanes of a vector.
-    pub lanes: usize,
-    /// Whether the target has fused multiply-add.
-    pub fused: bool,
-}
-
-impl Tile {
-    /// The tile that does the most useful work a cycle for an output of `height` rows and `width` columns, among those
-    /// whose sums, right operands and one broadcast fit in the registers. A cycle takes two loads and two multiply-adds;
-    /// a sum is ready after four cycles.
-    pub fn choose(target: &Target, height: usize, width: usize) -> Tile {
-        let mut best = (0.0, Tile { rows: 1, vectors: 1, lanes: target.lanes, fused: target.fused });
-        for vectors in 1..=4 {
-            let most = (target.registers - 1 - vectors) / vectors;
-            let (count, _) = balanced(height, most);
-            let rows = height.div_ceil(count);
-            let cycles = (rows * vectors).max(rows + vectors).max(8);
-            let padded = width.next_multiple_of(vectors * target.lanes);
-            let work = (height * width) as f64 / (count * padded / (vectors * target.lanes) * cycles) as f64;
-            if work > best.0 * 1.001 {
-                best = (work, Tile { rows, vectors, lanes: target.lanes, fused: target.fused });
-            }
-        }
-        best.1
-    }
-
-    /// Columns: elements of the right operand a step.
-    pub fn columns(&self) -> usize {
-        self.vectors * self.lanes
-    }
-}
-
-/// Splits `len` into parts of at most `most` that differ by one at the most: the number of parts, and how many of them are
-/// one longer than the rest.
-pub fn balanced(len: usize, most: usize) -> (usize, usize) {
-    let count = len.div_ceil(most).max(1);
-    (count, len % count)
-}
+use crate::plan::{Tile, balanced};
 
 /// Covers 0..len with tiles of at most `most` rows: `body` gets each tile's first row and its size, and is called once
 /// a size.

@@ -5,18 +5,13 @@
 //! there are few images); within it, blocks of output channels are outermost so that a block's weights stay in cache.
 
 use super::Tensor;
-use super::contraction::{Finish, Sums, Tile, epilogue, tiles};
-use super::pack::PackedWeights;
+use super::contraction::{Finish, Sums, epilogue, tiles};
+use super::pack::tap;
 use crate::graph::ConvGeometry;
 use crate::kernel::build::{Builder, View};
 use crate::kernel::{Access, BufferId, Expr, Index, Kernel};
-use crate::plan::Epilogue;
+use crate::plan::{ConvWork, Epilogue, PackedWeights, Tile};
 use crate::target::Target;
-
-/// The tile for a convolution's result `[N, C, H, W]`: rows along the width.
-pub fn conv_tile(target: &Target, result: &[usize], groups: usize) -> Tile {
-    Tile::choose(target, result[3], result[1] / groups)
-}
 
 /// Declares the operands of an epilogue, in order.
 pub(super) fn declare_epilogue(b: &mut Builder, steps: &[Epilogue], operands: &[Tensor]) -> Vec<Finish> {
@@ -74,17 +69,10 @@ impl Division {
 }
 
 /// y = conv(x, weights), then the epilogue.
-pub fn conv(
-    target: &Target,
-    name: &str,
-    geometry: &ConvGeometry,
-    kernel: [usize; 2],
-    tensors: [&Tensor; 3],
-    steps: &[Epilogue],
-    operands: &[Tensor],
-) -> Kernel {
+pub fn conv(target: &Target, name: &str, work: &ConvWork, tensors: [&Tensor; 3], operands: &[Tensor]) -> Kernel {
+    let ConvWork { geometry, kernel, tile, epilogue: steps } = work;
+    let (kernel, tile) = (*kernel, *tile);
     let [x, weights, y] = tensors;
-    let tile = conv_tile(target, &y.dims, geometry.groups);
     let mut b = Builder::new(name, target.lanes);
     let x = x.declare(&mut b, "x", Access::Read);
     let weights_view = weights.declare(&mut b, "weights", Access::Read);
@@ -166,7 +154,7 @@ impl Forward {
             b.serial("kw", columns, |b, j| {
                 let w = ow.clone() * g.stride[1] as i64 + j.clone() * g.dilation[1] as i64 - g.padding.left;
                 let x0 = self.x.at(&[n.clone(), group.clone() * inner as i64, h, w]);
-                let w0 = self.packed.at(group, block, &i, &j);
+                let w0 = tap(&self.packed, group, block, &i, &j);
                 b.serial("k", run, |b, k| {
                     let left = |row: Index| {
                         let step = (g.stride[1] * self.x.strides[3]) as i64;

@@ -7,64 +7,27 @@
 //! order does not depend on threads.
 
 use super::Tensor;
-use super::contraction::{Finish, Sums, Tile, balanced, epilogue, tiles};
+use super::contraction::{Finish, Sums, epilogue, tiles};
 use super::conv::{Division, declare_epilogue};
-use super::pack::PackedWeights;
+use super::pack::tap;
 use crate::graph::ConvGeometry;
 use crate::kernel::build::{Builder, View};
 use crate::kernel::{Access, BufferId, DType, Expr, Index, Kernel, LoopKind};
-use crate::plan::Epilogue;
+use crate::plan::{ConvWork, PackedWeights, Taps, Tile, balanced};
 use crate::target::Target;
-
-/// The tile for an input gradient `[N, C, H, W]`: rows along the pixels of one phase.
-pub fn input_grad_tile(target: &Target, dx: &[usize], geometry: &ConvGeometry) -> Tile {
-    Tile::choose(target, dx[3].div_ceil(geometry.stride[1]), dx[1] / geometry.groups)
-}
-
-/// The taps that pixels of one phase meet in one dimension: tap `first + step·j` reads result position
-/// `position + t − back·j` for pixel `phase + stride·t`, for j in 0..count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Taps {
-    first: usize,
-    step: usize,
-    count: usize,
-    position: i64,
-    back: i64,
-}
-
-fn taps(phase: usize, kernel: usize, stride: usize, dilation: usize, before: usize) -> Taps {
-    let meets = |k: usize| (phase as i64 + before as i64 - (k * dilation) as i64).rem_euclid(stride as i64) == 0;
-    let step = stride / gcd(stride, dilation);
-    let first = (0..kernel.min(step)).find(|&k| meets(k));
-    match first {
-        None => Taps { first: 0, step, count: 0, position: 0, back: 0 },
-        Some(first) => Taps {
-            first,
-            step,
-            count: (kernel - first).div_ceil(step),
-            position: (phase as i64 + before as i64 - (first * dilation) as i64).div_euclid(stride as i64),
-            back: (step * dilation / stride) as i64,
-        },
-    }
-}
-
-fn gcd(a: usize, b: usize) -> usize {
-    if b == 0 { a } else { gcd(b, a % b) }
-}
 
 /// dx = the gradient of conv with respect to its input; weights packed with `transposed`.
 pub fn conv_input_grad(
     target: &Target,
     name: &str,
-    geometry: &ConvGeometry,
-    kernel: [usize; 2],
+    work: &ConvWork,
     tensors: [&Tensor; 3],
-    steps: &[Epilogue],
     operands: &[Tensor],
 ) -> Kernel {
+    let ConvWork { geometry: g, kernel, tile, epilogue: steps } = work;
+    let (kernel, tile) = (*kernel, *tile);
     let [dy, weights, dx] = tensors;
-    let g = geometry;
-    let tile = input_grad_tile(target, &dx.dims, g);
+
     let mut b = Builder::new(name, target.lanes);
     let dy = dy.declare(&mut b, "dy", Access::Read);
     let weights_view = weights.declare(&mut b, "weights", Access::Read);
@@ -79,7 +42,7 @@ pub fn conv_input_grad(
     let [height, width] = [dx.dims[2], dx.dims[3]];
     let division = Division::choose(dx.dims[0], height, dy.dims[1..].iter().product());
     let batch = dx.dims[0];
-    let emit = InputGrad { geometry: *g, kernel, dy, dx, weights: weights_view.buffer, packed, tile, finish, spill };
+    let emit = InputGrad { geometry: *g, dy, dx, weights: weights_view.buffer, packed, tile, finish, spill };
     let phases: Vec<(usize, Vec<Sums>)> = (0..g.stride[1].min(width))
         .map(|phase| {
             let len = (width - phase).div_ceil(g.stride[1]);
@@ -94,13 +57,14 @@ pub fn conv_input_grad(
                 b.serial("image", division.images, |b, image| {
                     let n = first + image;
                     for phase in 0..g.stride[0].min(height) {
-                        let vertical = taps(phase, kernel[0], g.stride[0], g.dilation[0], g.padding.top);
+                        let vertical = Taps::of(phase, kernel[0], g.stride[0], g.dilation[0], g.padding.top);
                         // Rows of this phase within begin..end.
                         let s = g.stride[0] as i64;
                         let round = |x: &Index| (x.clone() + (s - 1 - phase as i64)) / s;
                         b.for_loop("t", round(&begin), round(&end), LoopKind::Serial, |b, t| {
                             for (across, (len, sums)) in phases.iter().enumerate() {
-                                let horizontal = taps(across, kernel[1], g.stride[1], g.dilation[1], g.padding.left);
+                                let horizontal =
+                                    Taps::of(across, kernel[1], g.stride[1], g.dilation[1], g.padding.left);
                                 let place =
                                     Place { group: &group, block: &block, n: &n, t: &t, phase: [phase, across] };
                                 emit.row(b, &place, [vertical, horizontal], *len, sums);
@@ -116,7 +80,6 @@ pub fn conv_input_grad(
 
 struct InputGrad {
     geometry: ConvGeometry,
-    kernel: [usize; 2],
     dy: View,
     dx: View,
     weights: BufferId,
@@ -150,7 +113,7 @@ impl InputGrad {
                     let kw = j.clone() * horizontal.step as i64 + horizontal.first;
                     let ow = first.clone() + horizontal.position - j * horizontal.back;
                     let from = self.dy.at(&[place.n.clone(), place.group.clone() * inner as i64, oh, ow]);
-                    let w0 = self.packed.at(place.group, place.block, &kh, &kw);
+                    let w0 = tap(&self.packed, place.group, place.block, &kh, &kw);
                     b.serial("k", inner, |b, k| {
                         let left = |row: Index| {
                             let along = k.clone() * self.dy.strides[1] as i64 + row * self.dy.strides[3] as i64;
@@ -181,37 +144,17 @@ impl InputGrad {
                 }
             }
         });
-        debug_assert!(self.kernel[0] > 0, "a kernel has taps");
     }
 }
 
-/// How far outside the result the input gradient reads it: rows above, below, columns before, after.
-pub fn input_grad_halo(
-    geometry: &ConvGeometry,
-    kernel: [usize; 2],
-    input: [usize; 2],
-    result: [usize; 2],
-) -> [usize; 4] {
-    let side = |axis: usize, before: usize| -> [usize; 2] {
-        let (s, d) = (geometry.stride[axis], geometry.dilation[axis]);
-        let (mut low, mut high) = (0i64, result[axis] as i64 - 1);
-        for phase in 0..s.min(input[axis]) {
-            let taps = taps(phase, kernel[axis], s, d, before);
-            if taps.count > 0 {
-                let last = ((input[axis] - phase).div_ceil(s) - 1) as i64;
-                low = low.min(taps.position - taps.back * (taps.count as i64 - 1));
-                high = high.max(taps.position + last);
-            }
-        }
-        [(-low) as usize, (high - (result[axis] as i64 - 1)) as usize]
-    };
-    let [top, bottom] = side(0, geometry.padding.top);
-    let [left, right] = side(1, geometry.padding.left);
-    [top, bottom, left, right]
-}
-
 /// dweight = the gradient of conv with respect to its weights, `[out, in/groups, kh, kw]`, summed over the batch.
-pub fn conv_weight_grad(target: &Target, name: &str, geometry: &ConvGeometry, tensors: [&Tensor; 3]) -> Kernel {
+pub fn conv_weight_grad(
+    target: &Target,
+    name: &str,
+    geometry: &ConvGeometry,
+    tile: Tile,
+    tensors: [&Tensor; 3],
+) -> Kernel {
     let [x, dy, dw] = tensors;
     let g = geometry;
     let mut b = Builder::new(name, target.lanes);
@@ -224,7 +167,6 @@ pub fn conv_weight_grad(target: &Target, name: &str, geometry: &ConvGeometry, te
     // With no dilation and one group the taps of a kernel row are one run of elements.
     let joined = g.dilation[1] == 1 && g.groups == 1 && x.strides[1] == 1 && x.strides[3] == inner;
     let (columns_w, run) = if joined { (1, kw * inner) } else { (kw, inner) };
-    let tile = Tile::choose(target, run, outer);
     let columns = tile.columns();
     let blocks = outer.div_ceil(columns);
     let whole = outer.is_multiple_of(columns);

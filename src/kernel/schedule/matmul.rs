@@ -5,11 +5,11 @@
 //! With very few rows there is nothing to reuse, and each element is a dot product instead ([`dot`]).
 
 use super::Tensor;
-use super::contraction::{Sums, Tile, balanced, epilogue, tiles};
+use super::contraction::{Sums, epilogue, tiles};
 use super::conv::declare_epilogue;
 use crate::kernel::build::{Builder, View};
 use crate::kernel::{Access, DType, Expr, Index, Kernel, LoopKind};
-use crate::plan::Epilogue;
+use crate::plan::{Epilogue, Tile, balanced};
 use crate::target::Target;
 
 /// Elements of the sum in a chunk: a panel of this many rows stays in the first-level cache.
@@ -20,6 +20,7 @@ pub fn matmul(
     target: &Target,
     name: &str,
     [transpose_a, transpose_b]: [bool; 2],
+    tile: Tile,
     tensors: [&Tensor; 3],
     steps: &[Epilogue],
     operands: &[Tensor],
@@ -30,7 +31,6 @@ pub fn matmul(
     }
     let [height, width] = [y.dims[0], y.dims[1]];
     let depth = a.dims[usize::from(!transpose_a)];
-    let tile = Tile::choose(target, height, width);
     let columns = tile.columns();
     let mut b = Builder::new(name, target.lanes);
     let a = a.declare(&mut b, "a", Access::Read);

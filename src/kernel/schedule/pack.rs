@@ -3,48 +3,17 @@
 use super::Tensor;
 use crate::kernel::build::Builder;
 use crate::kernel::{Access, Expr, Index, Kernel, LoopKind};
+use crate::plan::PackedWeights;
 
-/// Layout of packed weights: `[groups][blocks][kh][kw][inner][columns]`, the columns of the last block filled up with zeros.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PackedWeights {
-    /// Channel groups.
-    pub groups: usize,
-    /// Blocks of columns in a group.
-    pub blocks: usize,
-    /// Kernel height, width.
-    pub kernel: [usize; 2],
-    /// Channels summed over, in a group.
-    pub inner: usize,
-    /// Channels of the result in a block.
-    pub columns: usize,
-}
-
-impl PackedWeights {
-    /// For `outer` result channels over all groups and `inner` summed channels a group.
-    pub fn new(groups: usize, outer: usize, inner: usize, kernel: [usize; 2], columns: usize) -> Self {
-        PackedWeights { groups, blocks: (outer / groups).div_ceil(columns), kernel, inner, columns }
-    }
-
-    /// Elements.
-    pub fn len(&self) -> usize {
-        self.groups * self.blocks * self.kernel[0] * self.kernel[1] * self.inner * self.columns
-    }
-
-    /// Whether it has none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Where the elements of a tap begin.
-    pub fn at(&self, group: &Index, block: &Index, kh: &Index, kw: &Index) -> Index {
-        let tap = (self.inner * self.columns) as i64;
-        let row = tap * self.kernel[1] as i64;
-        let block_size = row * self.kernel[0] as i64;
-        group.clone() * (block_size * self.blocks as i64)
-            + block.clone() * block_size
-            + kh.clone() * row
-            + kw.clone() * tap
-    }
+/// Where the elements of a tap begin.
+pub(super) fn tap(layout: &PackedWeights, group: &Index, block: &Index, kh: &Index, kw: &Index) -> Index {
+    let tap = (layout.inner * layout.columns) as i64;
+    let row = tap * layout.kernel[1] as i64;
+    let block_size = row * layout.kernel[0] as i64;
+    group.clone() * (block_size * layout.blocks as i64)
+        + block.clone() * block_size
+        + kh.clone() * row
+        + kw.clone() * tap
 }
 
 /// Packs `[out, in/groups, kh, kw]`. Transposed, the roles of output and input channels change: columns are input channels
@@ -71,7 +40,7 @@ pub fn pack_weights(
         b.serial("row", rows, |b, row| {
             b.serial("kh", kh, |b, i| {
                 b.serial("kw", kw, |b, j| {
-                    let to = layout.at(&group, &block, &i, &j) + row.clone() * columns as i64;
+                    let to = tap(&layout, &group, &block, &i, &j) + row.clone() * columns as i64;
                     b.for_loop("column", 0usize, valid.clone(), LoopKind::Serial, |b, c| {
                         let channel = first.clone() + c.clone();
                         let from = if transposed {

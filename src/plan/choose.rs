@@ -1,0 +1,486 @@
+//! From a graph to a plan: fusion, algorithms, layouts, places.
+//!
+//! - Image batches are channels-last, inside a halo as wide as the convolutions that read them need. Ports and states
+//!   are row-major, as the program contract says.
+//! - A convolution or matrix product takes along the bias, ReLU, or ReLU mask that alone reads its result.
+//! - An operation that updates a state writes it in place if nothing reads the old contents later.
+
+use super::{Buffer, BufferId, ConvWork, Epilogue, Halo, Layout, PackedWeights, Place, Plan, Step, Tile, Work};
+use super::{arena, input_grad_halo};
+use crate::graph::{ConvGeometry, DType, Def, Graph, Node, NodeId, Op, State, StateId, ValueId};
+use crate::target::Target;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Byte offsets of the states in the state block, and its size.
+pub fn state_layout(states: &[State]) -> (Vec<usize>, usize) {
+    let mut offsets = Vec::new();
+    let mut end = 0;
+    for state in states {
+        offsets.push(end);
+        end += (4 * state.shape.iter().product::<usize>()).next_multiple_of(64);
+    }
+    (offsets, end)
+}
+
+/// Plans a verified graph for `target`.
+pub fn plan(graph: &Graph, target: &Target) -> Plan {
+    let mut planner = Planner::new(graph, target);
+    planner.ports();
+    for node in 0..graph.nodes.len() {
+        planner.node(NodeId(node as u32));
+    }
+    planner.finish()
+}
+
+struct Planner<'a> {
+    graph: &'a Graph,
+    target: &'a Target,
+    readers: Vec<Vec<NodeId>>,
+    halos: Vec<Halo>,
+    buffers: Vec<Buffer>,
+    in_arena: Vec<bool>,
+    steps: Vec<Step>,
+    names: BTreeSet<String>,
+    /// Where a value is, once it is made.
+    homes: BTreeMap<ValueId, BufferId>,
+    /// Image batches that came as rows, laid out channels-last.
+    images: BTreeMap<ValueId, BufferId>,
+    /// Nodes whose work an earlier step has taken along.
+    fused: BTreeSet<NodeId>,
+    offsets: Vec<usize>,
+    state_bytes: usize,
+}
+
+impl<'a> Planner<'a> {
+    fn new(graph: &'a Graph, target: &'a Target) -> Self {
+        let mut readers = vec![Vec::new(); graph.values.len()];
+        for (i, node) in graph.nodes.iter().enumerate() {
+            for input in &node.inputs {
+                readers[input.0 as usize].push(NodeId(i as u32));
+            }
+        }
+        let mut halos = vec![Halo::default(); graph.values.len()];
+        for node in &graph.nodes {
+            if let Some((value, halo)) = wanted_halo(graph, node) {
+                let own = &mut halos[value.0 as usize];
+                *own = own.union(halo);
+            }
+        }
+        let (offsets, state_bytes) = state_layout(&graph.states);
+        Planner {
+            graph,
+            target,
+            readers,
+            halos,
+            buffers: Vec::new(),
+            in_arena: Vec::new(),
+            steps: Vec::new(),
+            names: BTreeSet::new(),
+            homes: BTreeMap::new(),
+            images: BTreeMap::new(),
+            fused: BTreeSet::new(),
+            offsets,
+            state_bytes,
+        }
+    }
+
+    fn shape(&self, value: ValueId) -> &'a [usize] {
+        &self.graph.values[value.0 as usize].shape
+    }
+
+    fn buffer(&mut self, name: &str, dtype: DType, dims: &[usize], layout: Layout, place: Option<Place>) -> BufferId {
+        self.in_arena.push(place.is_none());
+        let place = place.unwrap_or(Place::Arena(0));
+        self.buffers.push(Buffer { name: name.to_owned(), dtype, dims: dims.to_vec(), layout, place });
+        BufferId(self.buffers.len() as u32 - 1)
+    }
+
+    fn ports(&mut self) {
+        for (i, &input) in self.graph.inputs.iter().enumerate() {
+            let value = &self.graph.values[input.0 as usize];
+            let home = self.buffer(&value.name, value.dtype, &value.shape, Layout::Rows, Some(Place::Port(i)));
+            self.homes.insert(input, home);
+        }
+        for (i, state) in self.graph.states.iter().enumerate() {
+            if let Some(value) = state.value {
+                let place = Some(Place::State(self.offsets[i]));
+                let home = self.buffer(&state.name, DType::F32, &state.shape, Layout::Rows, place);
+                self.homes.insert(value, home);
+            }
+        }
+    }
+
+    /// The buffer of a value that has been made.
+    fn home(&self, value: ValueId) -> BufferId {
+        match self.homes.get(&value) {
+            Some(home) => *home,
+            None => panic!("bug in netc: value {} is read before it is made", self.graph.values[value.0 as usize].name),
+        }
+    }
+
+    /// The buffer that an operation on image batches reads: channels-last if the value is an image batch.
+    fn operand(&mut self, value: ValueId) -> BufferId {
+        let home = self.home(value);
+        let is_image = self.shape(value).len() == 4 && self.buffers[home.0 as usize].layout == Layout::Rows;
+        let is_input = matches!(self.graph.values[value.0 as usize].def, Def::Input(_));
+        if !(is_image && is_input) {
+            return home;
+        }
+        if let Some(&image) = self.images.get(&value) {
+            return image;
+        }
+        let v = &self.graph.values[value.0 as usize];
+        let layout = Layout::ChannelsLast(self.halos[value.0 as usize]);
+        let image = self.buffer(&format!("{}.image", v.name), v.dtype, &v.shape, layout, None);
+        self.clear_halo(image, &v.name);
+        self.step(&format!("{}_image", v.name), &[], 0, Work::Copy, vec![home], vec![image]);
+        self.images.insert(value, image);
+        image
+    }
+
+    fn clear_halo(&mut self, buffer: BufferId, name: &str) {
+        if let Layout::ChannelsLast(halo) = self.buffers[buffer.0 as usize].layout
+            && halo != Halo::default()
+        {
+            self.step(&format!("{name}_halo"), &[], 0, Work::ClearHalo, vec![], vec![buffer]);
+        }
+    }
+
+    /// Makes the buffer for a result, and clears its halo.
+    fn result(&mut self, node: NodeId, value: ValueId) -> BufferId {
+        let v = &self.graph.values[value.0 as usize];
+        let place = self.state_place(node, value).or_else(|| self.port_place(value));
+        let layout = if v.shape.len() == 4 && place.is_none() && makes_images(&self.graph.nodes[node.0 as usize].op) {
+            Layout::ChannelsLast(self.halos[value.0 as usize])
+        } else {
+            Layout::Rows
+        };
+        // A state that the function also reads has its buffer already.
+        let existing = self.buffers.iter().zip(&self.in_arena).position(|(b, arena)| !arena && Some(b.place) == place);
+        if let Some(existing) = existing {
+            let home = BufferId(existing as u32);
+            self.homes.insert(value, home);
+            return home;
+        }
+        let home = self.buffer(&v.name, v.dtype, &v.shape, layout, place);
+        self.clear_halo(home, &v.name);
+        self.homes.insert(value, home);
+        home
+    }
+
+    /// The state that a result can be written to directly.
+    fn state_place(&self, node: NodeId, value: ValueId) -> Option<Place> {
+        let (state, _) = self.graph.updates.iter().find(|(_, v)| *v == value)?;
+        let old = self.graph.states[state.0 as usize].value;
+        let free = match old {
+            None => true,
+            // Only this operation, element by element, may still read the old contents.
+            Some(old) => {
+                let elementwise = updates_in_place(&self.graph.nodes[node.0 as usize].op);
+                let by_outputs = self.graph.outputs.iter().any(|(_, v)| *v == old)
+                    || self.graph.updates.iter().any(|(_, v)| *v == old);
+                let readers = &self.readers[old.0 as usize];
+                !by_outputs && readers.iter().all(|&r| r < node || (r == node && elementwise))
+            }
+        };
+        let twice = self.graph.updates.iter().filter(|(_, v)| *v == value).count() > 1;
+        (free && !twice).then(|| Place::State(self.offsets[state.0 as usize]))
+    }
+
+    /// The output port that a result can be written to directly: row-major results only.
+    fn port_place(&self, value: ValueId) -> Option<Place> {
+        let mut ports = self.graph.outputs.iter().enumerate().filter(|(_, (_, v))| *v == value);
+        let (port, _) = ports.next()?;
+        (ports.next().is_none() && self.shape(value).len() != 4).then(|| Place::Port(self.graph.inputs.len() + port))
+    }
+
+    fn step(
+        &mut self,
+        name: &str,
+        layers: &[&str],
+        macs: u64,
+        work: Work,
+        inputs: Vec<BufferId>,
+        outputs: Vec<BufferId>,
+    ) {
+        let clean: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let mut unique = clean.clone();
+        let mut count = 1;
+        while !self.names.insert(unique.clone()) {
+            count += 1;
+            unique = format!("{clean}_{count}");
+        }
+        let mut names: Vec<String> = Vec::new();
+        for layer in layers {
+            if !layer.is_empty() && !names.iter().any(|n| n == layer) {
+                names.push((*layer).to_owned());
+            }
+        }
+        self.steps.push(Step { name: unique, layers: names, macs, work, inputs, outputs });
+    }
+
+    fn node(&mut self, id: NodeId) {
+        if self.fused.contains(&id) {
+            return;
+        }
+        let graph = self.graph;
+        let node = &graph.nodes[id.0 as usize];
+        let name = step_name(node);
+        match &node.op {
+            Op::Conv(geometry) => self.conv(id, node, geometry, &name, false),
+            Op::ConvInputGrad(geometry) => self.conv(id, node, geometry, &name, true),
+            Op::ConvWeightGrad(geometry) => {
+                let dweight = self.shape(node.outputs[0]);
+                let tile = Tile::for_weight_grad(self.target, dweight, geometry);
+                let macs = conv_macs(self.shape(node.inputs[1]), dweight);
+                let inputs = vec![self.operand(node.inputs[0]), self.operand(node.inputs[1])];
+                let output = self.result(id, node.outputs[0]);
+                let work = Work::ConvWeightGrad { geometry: *geometry, tile };
+                self.step(&name, &[&node.layer], macs, work, inputs, vec![output]);
+            }
+            Op::MatMul { transpose_a, transpose_b } => {
+                let (last, epilogue, operands, layers) = self.fuse(id, 2);
+                let shape = self.shape(node.outputs[0]);
+                let depth = self.shape(node.inputs[0])[usize::from(!*transpose_a)];
+                let tile = Tile::choose(self.target, shape[0], shape[1]);
+                let mut inputs = vec![self.home(node.inputs[0]), self.home(node.inputs[1])];
+                inputs.extend(operands.into_iter().map(|v| self.home(v)));
+                let macs = (shape[0] * shape[1] * depth) as u64;
+                let output = self.fused_result(last);
+                let work = Work::MatMul { transpose_a: *transpose_a, transpose_b: *transpose_b, tile, epilogue };
+                self.step(&name, &layers, macs, work, inputs, vec![output]);
+            }
+            Op::Reshape => {
+                let input = self.home(node.inputs[0]);
+                let output = self.result(id, node.outputs[0]);
+                self.step(&name, &[&node.layer], 0, Work::Copy, vec![input], vec![output]);
+            }
+            Op::Concat => {
+                let inputs: Vec<BufferId> = node.inputs.iter().map(|&v| self.operand(v)).collect();
+                let output = self.result(id, node.outputs[0]);
+                let mut start = 0;
+                for (part, input) in inputs.into_iter().enumerate() {
+                    let work = Work::CopyInto { start };
+                    self.step(&format!("{name}_{part}"), &[&node.layer], 0, work, vec![input], vec![output]);
+                    start += self.buffers[input.0 as usize].dims[1];
+                }
+            }
+            Op::Initialize(_)
+            | Op::Normalize { .. }
+            | Op::AddBias
+            | Op::BiasGrad
+            | Op::Relu
+            | Op::ReluGrad
+            | Op::Sigmoid
+            | Op::SigmoidGrad
+            | Op::Tanh
+            | Op::TanhGrad
+            | Op::Lrn(_)
+            | Op::LrnGrad(_)
+            | Op::MaxPool(_)
+            | Op::MaxPoolGrad(_)
+            | Op::AvgPool { .. }
+            | Op::AvgPoolGrad { .. }
+            | Op::AdaptiveAvgPool { .. }
+            | Op::AdaptiveAvgPoolGrad { .. }
+            | Op::Dropout { .. }
+            | Op::BatchNormTrain { .. }
+            | Op::BatchNormInfer { .. }
+            | Op::BatchNormGrad { .. }
+            | Op::RunningUpdate { .. }
+            | Op::Add
+            | Op::Slice { .. }
+            | Op::Softmax
+            | Op::SoftmaxGrad
+            | Op::CrossEntropy { .. }
+            | Op::CrossEntropyGrad { .. }
+            | Op::Mse
+            | Op::MseGrad
+            | Op::SgdUpdate(_)
+            | Op::AdamUpdate(_)
+            | Op::BiasCorrection { .. } => {
+                let inputs: Vec<BufferId> = node.inputs.iter().map(|&v| self.operand(v)).collect();
+                let outputs: Vec<BufferId> = node.outputs.iter().map(|&v| self.result(id, v)).collect();
+                self.step(&name, &[&node.layer], 0, Work::Op(node.op.clone()), inputs, outputs);
+            }
+        }
+    }
+
+    fn conv(&mut self, id: NodeId, node: &Node, geometry: &ConvGeometry, name: &str, backward: bool) {
+        let (last, epilogue, operands, layers) = self.fuse(id, 2);
+        let (result, weights) = (self.shape(node.outputs[0]), self.shape(node.inputs[1]));
+        let kernel = [weights[2], weights[3]];
+        let groups = geometry.groups;
+        let (tile, packed, macs) = if backward {
+            let tile = Tile::for_input_grad(self.target, result, geometry);
+            let packed = PackedWeights::new(groups, result[1], weights[0] / groups, kernel, tile.columns());
+            (tile, packed, conv_macs(self.shape(node.inputs[0]), weights))
+        } else {
+            let tile = Tile::for_conv(self.target, result, groups);
+            let packed = PackedWeights::new(groups, weights[0], weights[1], kernel, tile.columns());
+            (tile, packed, conv_macs(result, weights))
+        };
+        let weights_home = self.home(node.inputs[1]);
+        let weights_name = self.buffers[weights_home.0 as usize].name.clone();
+        let packed = self.buffer(&format!("{weights_name}.packed"), DType::F32, &[packed.len()], Layout::Rows, None);
+        let work = Work::PackWeights { groups, transposed: backward, columns: tile.columns() };
+        self.step(&format!("{name}_pack"), &[&node.layer], 0, work, vec![weights_home], vec![packed]);
+        let mut inputs = vec![self.operand(node.inputs[0]), packed];
+        for operand in operands {
+            inputs.push(self.operand(operand));
+        }
+        let output = self.fused_result(last);
+        let work = ConvWork { geometry: *geometry, kernel, tile, epilogue };
+        let work = if backward { Work::ConvInputGrad(work) } else { Work::Conv(work) };
+        self.step(name, &layers, macs, work, inputs, vec![output]);
+    }
+
+    /// Takes along the operations that alone read the result of `id` and can be done before it is stored: the last of them, the
+    /// epilogue, the values that it reads, and the layers. `most` bounds their number.
+    fn fuse(&mut self, id: NodeId, most: usize) -> (NodeId, Vec<Epilogue>, Vec<ValueId>, Vec<&'a str>) {
+        let graph = self.graph;
+        let mut last = id;
+        let mut epilogue = Vec::new();
+        let mut operands = Vec::new();
+        let mut layers = vec![graph.nodes[id.0 as usize].layer.as_str()];
+        while epilogue.len() < most {
+            let result = graph.nodes[last.0 as usize].outputs[0];
+            let [next] = self.readers[result.0 as usize][..] else { break };
+            let kept =
+                graph.outputs.iter().any(|(_, v)| *v == result) || graph.updates.iter().any(|(_, v)| *v == result);
+            let node = &graph.nodes[next.0 as usize];
+            let made = |v: ValueId| match graph.values[v.0 as usize].def {
+                Def::Input(_) | Def::State(_) => true,
+                Def::Node(n, _) => n < id,
+            };
+            let step = match node.op {
+                Op::AddBias if node.inputs[0] == result && made(node.inputs[1]) => {
+                    operands.push(node.inputs[1]);
+                    Epilogue::Bias
+                }
+                Op::Relu => Epilogue::Relu,
+                Op::ReluGrad if node.inputs[1] == result && made(node.inputs[0]) => {
+                    operands.push(node.inputs[0]);
+                    Epilogue::ReluMask
+                }
+                _ => break,
+            };
+            if kept {
+                if step != Epilogue::Relu {
+                    operands.pop();
+                }
+                break;
+            }
+            epilogue.push(step);
+            layers.push(&node.layer);
+            self.fused.insert(next);
+            last = next;
+        }
+        (last, epilogue, operands, layers)
+    }
+
+    fn fused_result(&mut self, last: NodeId) -> BufferId {
+        let value = self.graph.nodes[last.0 as usize].outputs[0];
+        self.result(last, value)
+    }
+
+    fn finish(mut self) -> Plan {
+        let graph = self.graph;
+        let mut outputs = Vec::new();
+        for (i, (name, value)) in graph.outputs.iter().enumerate() {
+            let port = Place::Port(graph.inputs.len() + i);
+            let home = self.home(*value);
+            let buffer = if self.buffers[home.0 as usize].place == port && !self.in_arena[home.0 as usize] {
+                home
+            } else {
+                let v = &graph.values[value.0 as usize];
+                let copy = self.buffer(&format!("{name}.port"), v.dtype, &v.shape, Layout::Rows, Some(port));
+                self.step(&format!("{name}_out"), &[], 0, Work::Copy, vec![home], vec![copy]);
+                copy
+            };
+            outputs.push((name.clone(), buffer));
+        }
+        let updates: Vec<(StateId, ValueId)> = graph.updates.clone();
+        for (state, value) in updates {
+            let place = Place::State(self.offsets[state.0 as usize]);
+            let home = self.home(value);
+            if self.buffers[home.0 as usize].place == place && !self.in_arena[home.0 as usize] {
+                continue;
+            }
+            let info = &graph.states[state.0 as usize];
+            let existing = info.value.and_then(|v| self.homes.get(&v).copied());
+            let to = match existing {
+                Some(to) => to,
+                None => self.buffer(&info.name, DType::F32, &info.shape, Layout::Rows, Some(place)),
+            };
+            self.step(&format!("{}_keep", info.name), &[], 0, Work::Copy, vec![home], vec![to]);
+        }
+        let arena_bytes = arena::place(&mut self.buffers, &self.steps, &self.in_arena);
+        let inputs = graph.inputs.iter().map(|v| (graph.values[v.0 as usize].name.clone(), self.home(*v))).collect();
+        Plan {
+            function: graph.name.clone(),
+            inputs,
+            outputs,
+            buffers: self.buffers,
+            steps: self.steps,
+            arena_bytes,
+            state_bytes: self.state_bytes,
+        }
+    }
+}
+
+fn step_name(node: &Node) -> String {
+    let op = node.op.mnemonic();
+    match &node.op {
+        Op::Initialize(_) | Op::SgdUpdate(_) | Op::AdamUpdate(_) if node.layer.is_empty() => op.to_owned(),
+        _ if node.layer.is_empty() || node.layer == op => op.to_owned(),
+        _ => format!("{}_{op}", node.layer),
+    }
+}
+
+/// Multiply-adds of a convolution with this result and these weights.
+fn conv_macs(result: &[usize], weights: &[usize]) -> u64 {
+    result.iter().map(|&d| d as u64).product::<u64>() * weights[1..].iter().map(|&d| d as u64).product::<u64>()
+}
+
+/// Whether an operation's four-dimensional results are image batches (not weights).
+fn makes_images(op: &Op) -> bool {
+    !matches!(op, Op::ConvWeightGrad(_) | Op::SgdUpdate(_) | Op::AdamUpdate(_) | Op::Initialize(_))
+}
+
+/// Whether an operation writes element i of a result after reading element i of the operand that it replaces, and no other.
+fn updates_in_place(op: &Op) -> bool {
+    matches!(op, Op::SgdUpdate(_) | Op::AdamUpdate(_) | Op::BiasCorrection { .. } | Op::RunningUpdate { .. })
+}
+
+/// The zeros that a node wants around one of its operands.
+fn wanted_halo(graph: &Graph, node: &Node) -> Option<(ValueId, Halo)> {
+    let shape = |v: ValueId| graph.values[v.0 as usize].shape.as_slice();
+    let forward = |g: &ConvGeometry, x: &[usize], kernel: [usize; 2], y: &[usize]| {
+        let reach = |i: usize, before: usize| {
+            ((y[i + 2] - 1) * g.stride[i] + (kernel[i] - 1) * g.dilation[i] + 1).saturating_sub(before + x[i + 2])
+        };
+        Halo {
+            top: g.padding.top,
+            bottom: reach(0, g.padding.top),
+            left: g.padding.left,
+            right: reach(1, g.padding.left),
+        }
+    };
+    match &node.op {
+        Op::Conv(g) => {
+            let w = shape(node.inputs[1]);
+            Some((node.inputs[0], forward(g, shape(node.inputs[0]), [w[2], w[3]], shape(node.outputs[0]))))
+        }
+        Op::ConvWeightGrad(g) => {
+            let w = shape(node.outputs[0]);
+            Some((node.inputs[0], forward(g, shape(node.inputs[0]), [w[2], w[3]], shape(node.inputs[1]))))
+        }
+        Op::ConvInputGrad(g) => {
+            let (w, dx, dy) = (shape(node.inputs[1]), shape(node.outputs[0]), shape(node.inputs[0]));
+            let [top, bottom, left, right] = input_grad_halo(g, [w[2], w[3]], [dx[2], dx[3]], [dy[2], dy[3]]);
+            Some((node.inputs[0], Halo { top, bottom, left, right }))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,80 @@
+//! The plan as text: buffers with layout and place, steps with their work, in order.
+
+use super::{Buffer, BufferId, Epilogue, Halo, Layout, Place, Plan, Step, Tile, Work};
+use std::fmt::Write;
+
+/// The plan as text.
+pub fn print(plan: &Plan) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        out,
+        "plan {} {{\n  arena {} bytes, state {} bytes, {} steps",
+        plan.function,
+        plan.arena_bytes,
+        plan.state_bytes,
+        plan.steps.len()
+    );
+    for buffer in &plan.buffers {
+        let _ = writeln!(out, "  {}", print_buffer(buffer));
+    }
+    for step in &plan.steps {
+        let _ = writeln!(out, "  {}", print_step(plan, step));
+    }
+    for (name, buffer) in &plan.outputs {
+        let _ = writeln!(out, "  output {name} = %{}", plan.buffers[buffer.0 as usize].name);
+    }
+    out.push_str("}\n");
+    out
+}
+
+fn print_buffer(buffer: &Buffer) -> String {
+    let dims: Vec<String> = buffer.dims.iter().map(usize::to_string).collect();
+    let layout = match buffer.layout {
+        Layout::Rows => "rows".to_owned(),
+        Layout::ChannelsLast(Halo { top: 0, bottom: 0, left: 0, right: 0 }) => "channels-last".to_owned(),
+        Layout::ChannelsLast(h) => format!("channels-last halo {},{},{},{}", h.top, h.bottom, h.left, h.right),
+    };
+    let place = match buffer.place {
+        Place::Arena(offset) => format!("arena+{offset}"),
+        Place::State(offset) => format!("state+{offset}"),
+        Place::Port(port) => format!("port {port}"),
+    };
+    format!("buffer %{}: {}[{}] {layout} at {place}", buffer.name, buffer.dtype, dims.join(","))
+}
+
+fn print_step(plan: &Plan, step: &Step) -> String {
+    let names = |ids: &[BufferId]| -> String {
+        let names: Vec<String> = ids.iter().map(|b| format!("%{}", plan.buffers[b.0 as usize].name)).collect();
+        names.join(", ")
+    };
+    let layers = if step.layers.is_empty() { String::new() } else { format!(" ({})", step.layers.join(", ")) };
+    format!("{}: {} = {}({}){layers}", step.name, names(&step.outputs), print_work(&step.work), names(&step.inputs))
+}
+
+fn print_work(work: &Work) -> String {
+    let tile = |t: &Tile| format!("tile {}x{}", t.rows, t.columns());
+    let after = |steps: &[Epilogue]| {
+        let names = steps.iter().map(|s| match s {
+            Epilogue::Bias => " + bias",
+            Epilogue::Relu => " + relu",
+            Epilogue::ReluMask => " + relu mask",
+        });
+        names.collect::<String>()
+    };
+    match work {
+        Work::Op(op) => op.mnemonic().to_owned(),
+        Work::Copy => "copy".to_owned(),
+        Work::CopyInto { start } => format!("copy into channel {start}"),
+        Work::ClearHalo => "clear halo".to_owned(),
+        Work::Conv(w) => format!("direct conv [{}]{}", tile(&w.tile), after(&w.epilogue)),
+        Work::ConvInputGrad(w) => format!("direct conv input grad [{}]{}", tile(&w.tile), after(&w.epilogue)),
+        Work::ConvWeightGrad { tile: t, .. } => format!("direct conv weight grad [{}]", tile(t)),
+        Work::PackWeights { transposed: false, columns, .. } => format!("pack weights by {columns}"),
+        Work::PackWeights { transposed: true, columns, .. } => format!("pack weights transposed by {columns}"),
+        Work::MatMul { transpose_a, transpose_b, tile: t, epilogue } => {
+            let mark = |t: bool| if t { "ᵀ" } else { "" };
+            format!("matmul a{}·b{} [{}]{}", mark(*transpose_a), mark(*transpose_b), tile(t), after(epilogue))
+        }
+    }
+}
