@@ -11,8 +11,10 @@
 //! | stage | takes → gives |
 //! |---|---|
 //! | `source` | files and the spans into them |
+//! | `diag` | what is wrong with the user's text, as data; rendered as text or JSON |
 //! | `geometry` | windows and padding: the words that several stages share |
 //! | `target` | the machine that code is made for |
+//! | `spec` | text → [`spec::Spec`]: the tree as written, every value with its place |
 //! | `check` | Spec → [`check::Network`]: layers resolved, every shape with its derivation |
 //! | `graph` | Network → [`graph::Graph`]: the tensor IR |
 //! | `grad` | Graph → Graph: reverse mode, the optimizer's step |

@@ -1,27 +1,127 @@
 //! The specs that come with netc are right, and have the sizes that their sources state.
 
-use netc::check::{LayerKind, Network, network_from_text};
+use netc::check::{self, Init, Layer, LayerKind, Network, network_from_text};
+use netc::diag::{Code, Diagnostic};
+use netc::source::Sources;
+use netc::spec;
 
-fn network(name: &str) -> Network {
+fn text(name: &str) -> String {
     let path = format!("{}/specs/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(&path).unwrap();
-    match network_from_text(&path, &text) {
-        Ok((network, _)) => network,
-        Err(problems) => panic!("{problems:#?}"),
-    }
+    std::fs::read_to_string(path).expect("the spec is there")
+}
+
+fn network(name: &str) -> (Network, Vec<Diagnostic>) {
+    network_from_text(name, &text(name)).unwrap_or_else(|problems| panic!("{problems:#?}"))
+}
+
+fn layer<'a>(network: &'a Network, name: &str) -> &'a Layer {
+    network.layers().map(|(_, l)| l).find(|l| l.name == name).expect("the layer is there")
+}
+
+/// Shapes of the layers with parameters and of the pools, which every version states.
+fn sizes(network: &Network) -> Vec<(String, Vec<usize>)> {
+    let telling = |l: &&Layer| !l.params.is_empty() || matches!(l.kind, LayerKind::MaxPool(_));
+    network.layers().map(|(_, l)| l).filter(telling).map(|l| (l.name.clone(), l.shape.clone())).collect()
 }
 
 #[test]
 fn alexnet_has_the_articles_sizes() {
-    let network = network("alexnet");
+    let (network, warnings) = network("alexnet");
+    assert_eq!(warnings, []);
     assert_eq!(network.param_count(), 62_378_344);
     assert_eq!(network.macs(), 1_135_256_096);
-    let conv1 = network.layers().map(|(_, l)| l).find(|l| l.name == "conv1").unwrap();
+    let conv1 = layer(&network, "conv1");
     assert_eq!(conv1.shape, [96, 55, 55]);
     assert_eq!(conv1.derivations[0].numbers, "(224 − 11 + (1 + 2))/4 + 1");
-    assert!(matches!(conv1.kind, LayerKind::Conv { .. }));
+    assert_eq!(conv1.derivations[0].result, "55");
+    assert_eq!(conv1.macs, 55 * 55 * 96 * 363);
     let names: Vec<&str> = network.layers().map(|(_, l)| l.name.as_str()).collect();
     assert_eq!(names[..6], ["image", "conv1", "relu1", "lrn1", "maxpool1", "conv2"]);
-    let output = network.output().unwrap();
-    assert_eq!(network.layer(output).shape, [1000]);
+    let expected = [
+        ("conv1", vec![96, 55, 55]),
+        ("maxpool1", vec![96, 27, 27]),
+        ("conv2", vec![256, 27, 27]),
+        ("maxpool2", vec![256, 13, 13]),
+        ("conv3", vec![384, 13, 13]),
+        ("conv4", vec![384, 13, 13]),
+        ("conv5", vec![256, 13, 13]),
+        ("maxpool3", vec![256, 6, 6]),
+        ("fc6", vec![4096]),
+        ("fc7", vec![4096]),
+        ("fc8", vec![1000]),
+    ];
+    assert_eq!(sizes(&network), expected.map(|(name, shape)| (name.to_string(), shape)));
+    assert_eq!(network.layer(network.output().expect("an output")).name, "fc8");
+}
+
+#[test]
+fn alexnet_half_has_the_sizes_of_the_articles_code() {
+    let (network, warnings) = network("alexnet-half");
+    assert_eq!(network.param_count(), 16_630_440);
+    assert_eq!(network.macs(), 311_191_824);
+    assert_eq!(layer(&network, "conv1").derivations[0].result, "55.25 → 55");
+    let codes: Vec<Code> = warnings.iter().map(|d| d.code).collect();
+    assert_eq!(codes, [Code::UnreadPixels]);
+    let LayerKind::Conv { padding, .. } = &layer(&network, "conv1").kind else { panic!("a convolution") };
+    assert_eq!((padding.top, padding.bottom), (2, 2));
+}
+
+#[test]
+fn alexnet_paper_has_the_papers_sizes() {
+    let (network, warnings) = network("alexnet-paper");
+    assert_eq!(warnings, []);
+    assert_eq!(network.param_count(), 60_965_224);
+    assert_eq!(network.macs(), 724_406_816);
+    let LayerKind::Conv { padding, .. } = &layer(&network, "conv1").kind else { panic!("a convolution") };
+    // The program of 2012 reads three pixels beyond the image.
+    assert_eq!((padding.top, padding.bottom, padding.left, padding.right), (0, 3, 0, 3));
+    let ones: Vec<&str> = network
+        .layers()
+        .filter(|(_, l)| l.params.iter().any(|p| p.name == "bias" && p.init == Init::Constant(1.0)))
+        .map(|(_, l)| l.name.as_str())
+        .collect();
+    assert_eq!(ones, ["conv2", "conv4", "conv5", "fc6", "fc7"]);
+}
+
+#[test]
+fn lenet_fits_fashion_mnist() {
+    let (network, warnings) = network("lenet");
+    assert_eq!(warnings, []);
+    assert_eq!(network.param_count(), 431_080);
+    assert_eq!(network.classes.len(), 10);
+    assert_eq!(network.preprocess.mean, [0.2860]);
+    let train = network.train.as_ref().expect("a recipe");
+    assert!(train.epochs <= 5);
+}
+
+#[test]
+fn set_changes_what_is_checked() {
+    let mut sources = Sources::new();
+    let mut spec = spec::parse(&mut sources, "alexnet", &text("alexnet"));
+    for argument in ["fc8.features=10", "train.batch=32", "train.optimizer.sgd.lr=0.02"] {
+        spec::apply_set(&mut spec, &mut sources, argument).expect("a good argument");
+    }
+    let (network, _) = check::check(&spec).expect("a good spec");
+    assert_eq!(layer(&network, "fc8").shape, [10]);
+    let train = network.train.expect("a recipe");
+    assert_eq!((train.batch, train.schedule.base), (32, 0.02));
+
+    spec::apply_set(&mut spec, &mut sources, "conv1.stride=banana").expect("a good argument");
+    let problems = check::check(&spec).expect_err("a wrong value");
+    let (file, place) = sources.position(problems[0].span().expect("a place")).expect("a file");
+    assert_eq!((file, place.column), ("--set", 14));
+}
+
+#[test]
+fn printed_specs_read_back_to_the_same_network() {
+    for name in ["alexnet", "alexnet-half", "alexnet-paper", "lenet"] {
+        let spec = spec::parse(&mut Sources::new(), name, &text(name));
+        let printed = spec::print(&spec);
+        let (again, _) = network_from_text(name, &printed).unwrap_or_else(|p| panic!("{printed}\n{p:#?}"));
+        let (network, _) = network(name);
+        let kinds = |n: &Network| n.layers().map(|(_, l)| (l.name.clone(), l.kind.clone())).collect::<Vec<_>>();
+        assert_eq!(kinds(&network), kinds(&again));
+        assert_eq!((&network.train, &network.preprocess), (&again.train, &again.preprocess));
+        assert_eq!(spec::print(&spec::parse(&mut Sources::new(), name, &printed)), printed);
+    }
 }
