@@ -180,7 +180,6 @@ def losses():
     yield case("loss_cross_entropy", [linear(7)], loss="cross_entropy")
     yield case("loss_cross_entropy_bare", ["tanh"], loss="cross_entropy")
     yield case("loss_cross_entropy_large", ["flatten"], loss="cross_entropy", pixels="large")
-    yield case("loss_cross_entropy_softmax", [linear(7), "softmax"], loss="cross_entropy")
     yield case("loss_cross_entropy_smooth", [linear(7)], loss=smooth)
     yield case("loss_cross_entropy_smooth_large", ["flatten"], loss=smooth, pixels="large")
     yield case("loss_cross_entropy_two", [linear(2)], loss="cross_entropy")

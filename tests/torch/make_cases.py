@@ -20,7 +20,7 @@ import torch.nn.functional as F
 
 from cases import cases
 from network import Network, to_yaml
-from optimizers import Optimizer
+from optimizers import Optimizer, is_trained
 
 FOLDER = pathlib.Path(__file__).parent / "cases"
 TOLERANCE = 1e-5
@@ -88,7 +88,7 @@ def given(case, network, steps):
     else:
         inputs = pixels(random, case.pixels, [images, *network.input["shape"]])
     state = {name: torch.tensor(value) for name, value in parameters.items()}
-    output, _, _ = network.forward(state, torch.tensor(inputs[: case.batch]), False)
+    output, _ = network.forward(state, torch.tensor(inputs[: case.batch]), False)
     tensors = {"input": inputs}
     if case.loss == "mse":
         tensors["targets"] = random.standard_normal([images, *output.shape[1:]]).astype(numpy.float32)
@@ -125,10 +125,9 @@ def train(case, spec, tensors, rates, dtype):
         loss.backward()
         results[f"loss.{step}"] = loss.detach()
         if step == 1:
-            ends_in_softmax = spec["layers"][-1] == "softmax"
-            if not (ends_in_softmax and case.loss != "mse"):
-                results["train_output"] = output.detach()
-            results.update({f"grad.{name}": weight.grad.clone() for name, weight in weights.items()})
+            results["train_output"] = output.detach()
+            trained = {name: weight for name, weight in weights.items() if is_trained(spec, name)}
+            results.update({f"grad.{name}": weight.grad.clone() for name, weight in trained.items()})
         optimizer.step(rate)
         state.update(updates)
         if case.keep == "all" or step == len(rates):

@@ -236,20 +236,19 @@ class Network:
         raise ValueError(f"no layer {kind}")
 
     def forward(self, state, x, training):
-        """(last layer's result, what a cross entropy reads, new running statistics)."""
+        """(last layer's result, new running statistics)."""
         updates = {}
 
         def visit(name, kind, settings, inputs):
             return self.run_layer(name, kind, settings, inputs, state, training, updates)
 
         results, last = self.walk(x, visit)
-        _, kind, _, sources = self.layers[-1]
-        return results[last], results[sources[0]] if kind == "softmax" else results[last], updates
+        return results[last], updates
 
     def loss_of(self, state, x, answers):
         """(loss, result, new running statistics) in training mode."""
-        output, logits, updates = self.forward(state, x, True)
+        output, updates = self.forward(state, x, True)
         if self.loss == "mse":
             return F.mse_loss(output, answers), output, updates
         smoothing = 0.0 if self.loss == "cross_entropy" else self.loss["cross_entropy"]["label_smoothing"]
-        return F.cross_entropy(logits, answers, label_smoothing=smoothing), output, updates
+        return F.cross_entropy(output, answers, label_smoothing=smoothing), output, updates

@@ -37,6 +37,11 @@ class CaffeSgd:
             weight -= lr * gradient + self.momentum * velocity if self.nesterov else velocity
 
 
+def is_trained(spec, name):
+    """Whether a parameter's learning rate is not always 0."""
+    return multipliers(spec["layers"]).get(name, (1, 1))[0] != 0
+
+
 class Optimizer:
     """Steps named leaf tensors with a learning rate that may change."""
 
@@ -68,9 +73,11 @@ class Optimizer:
         self.inner.step()
 
     def states(self):
-        """Moments under netc's names."""
+        """Moments under netc's names; a parameter whose rate is always 0 has none."""
         result = {}
-        for name, group in zip(self.names, self.inner.param_groups):
+        for name, scale, group in zip(self.names, self.scales, self.inner.param_groups):
+            if scale == 0:
+                continue
             for key, value in self.inner.state[group["params"][0]].items():
                 if key in self.STATES and value is not None:
                     result[f"optimizer.{name}.{self.STATES[key]}"] = value.detach().clone()
