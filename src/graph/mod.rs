@@ -1,9 +1,9 @@
 //! The tensor IR: layer-level operations on values of known shape, in execution order.
 //!
-//! Takes a [`Network`](crate::check::Network) ([`lower`]), gives a [`Graph`] a function: `init`, `preprocess`,
+//! Takes a [`Network`](crate::check::Network) ([`lower()`]), gives a [`Graph`] a function: `init`, `preprocess`,
 //! `infer`, and `train` once [`grad`](crate::grad) has differentiated it. The graph is in static single assignment
 //! form: nodes stand in an order in which every operand is defined before its use. It prints and parses back
-//! ([`text`]), has a [verifier](verify) whose doc lists its invariants, and an [interpreter](interpret) in f32 and f64
+//! ([`text`]), has a [verifier](mod@verify) whose doc lists its invariants, and an [interpreter](interpret) in f32 and f64
 //! that is the oracle of everything after it. Never blames the user: a graph that does not verify is a bug in netc.
 //!
 //! Image tensors are `[N, C, H, W]`, vectors `[N, F]`, scalars `[]`. Convolution weights are
@@ -213,9 +213,9 @@ pub struct Adam {
 /// The operations: a closed set. `(operands) → (results)`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
-    /// (seed i32[2]) → (x): initial contents of a parameter. Constants take no operand.
+    /// (seed `i32[2]`) → (x): initial contents of a parameter. Constants take no operand.
     Initialize(Initializer),
-    /// (image u8[N,C,H,W]) → (x): x = image·scale[c] + shift[c].
+    /// (image `u8[N,C,H,W]`) → (x): x = image·`scale[c]` + `shift[c]`.
     Normalize {
         /// By channel.
         scale: Vec<f64>,
@@ -235,9 +235,9 @@ pub enum Op {
         /// Use bᵀ.
         transpose_b: bool,
     },
-    /// (x, bias[C]) → (y): adds along dimension 1.
+    /// (x, `bias[C]`) → (y): adds along dimension 1.
     AddBias,
-    /// (dy) → (dbias[C]): sums over all dimensions but 1.
+    /// (dy) → (`dbias[C]`): sums over all dimensions but 1.
     BiasGrad,
     /// (x) → (y): max(0, x), NaN stays NaN.
     Relu,
@@ -285,8 +285,9 @@ pub enum Op {
         /// h, w.
         output: [usize; 2],
     },
-    /// (x, seed i32[2], step i32[]) → (y): element i (row-major in N, C, H, W) is kept if
-    /// unit_interval(philox(seed, [i, i >> 32, step, stream])[0]) ≥ p and then scaled by 1/(1 − p), else 0. Its gradient is itself, on dy.
+    /// (x, seed `i32[2]`, step `i32[]`) → (y): element i (row-major in N, C, H, W) is kept if
+    /// `unit_interval(philox(seed, [i, i >> 32, step, stream])[0]) ≥ p` and then scaled by 1/(1 − p), else 0. Its
+    /// gradient is itself, on dy.
     Dropout {
         /// Probability of dropping.
         p: f64,
@@ -330,7 +331,7 @@ pub enum Op {
     Softmax,
     /// (y, dy) → (dx).
     SoftmaxGrad,
-    /// (logits[N,C], labels i32[N]) → (loss[], probabilities[N,C]): mean over the batch.
+    /// (`logits[N,C]`, labels `i32[N]`) → (`loss[]`, `probabilities[N,C]`): mean over the batch.
     CrossEntropy {
         /// Share of the target spread evenly over all classes.
         label_smoothing: f64,
@@ -340,15 +341,15 @@ pub enum Op {
         /// As in [`Op::CrossEntropy`].
         label_smoothing: f64,
     },
-    /// (prediction, target) → (loss[]): mean of squares over all elements.
+    /// (prediction, target) → (`loss[]`): mean of squares over all elements.
     Mse,
     /// (prediction, target) → (dprediction).
     MseGrad,
-    /// (w, g, v, lr[]) → (w', v'); without v and v' if momentum is 0.
+    /// (w, g, v, `lr[]`) → (w', v'); without v and v' if momentum is 0.
     SgdUpdate(Sgd),
-    /// (w, g, m, v, c1[], c2[], lr[]) → (w', m', v'); c are 1 − βᵗ of this step.
+    /// (w, g, m, v, `c1[]`, `c2[]`, `lr[]`) → (w', m', v'); c are 1 − βᵗ of this step.
     AdamUpdate(Adam),
-    /// (c[]) → (c'[]): β·c + (1 − β); from 0, after t steps, 1 − βᵗ without cancellation.
+    /// (`c[]`) → (`c'[]`): β·c + (1 − β); from 0, after t steps, 1 − βᵗ without cancellation.
     BiasCorrection {
         /// β.
         beta: f64,
