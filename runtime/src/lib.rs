@@ -9,14 +9,24 @@
 //! | [`random`] | counter-based random numbers |
 
 pub mod checkpoint;
+pub mod data;
 pub mod error;
+pub mod evaluate;
 pub mod files;
+pub mod journal;
 pub mod library;
+pub mod loader;
 pub mod memory;
+pub mod observer;
+pub mod predict;
+pub mod preprocess;
 pub mod program;
+pub mod progress;
 pub mod random;
+pub mod schedule;
 pub mod session;
 pub mod tensorfile;
 pub mod threads;
+pub mod train;
 
 pub use error::{Error, Result};

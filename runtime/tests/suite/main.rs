@@ -2,5 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps nothing fails as it should")]
 
 mod checkpoints;
+mod data;
+mod disks;
+mod files;
 mod fixture;
+mod prediction;
 mod programs;
+mod training;
