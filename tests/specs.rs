@@ -125,3 +125,41 @@ fn printed_specs_read_back_to_the_same_network() {
         assert_eq!(spec::print(&spec::parse(&mut Sources::new(), name, &printed)), printed);
     }
 }
+
+#[test]
+fn every_spec_as_spec_network_and_table() {
+    insta::glob!("../specs", "*.yaml", |path| {
+        let text = std::fs::read_to_string(path).expect("the spec is there");
+        let spec = spec::parse(&mut Sources::new(), "spec", &text);
+        let (network, _) = check::check(&spec).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        let settings = insta::Settings::clone_current();
+        settings.bind(|| {
+            insta::assert_snapshot!("spec", spec::print(&spec));
+            insta::assert_snapshot!("network", check::print(&network));
+            insta::assert_snapshot!("table", check::report::table(&network));
+        });
+    });
+}
+
+#[test]
+fn checking_alexnet_takes_milliseconds() {
+    let text = text("alexnet");
+    let time = || {
+        let start = std::time::Instant::now();
+        assert!(network_from_text("alexnet", &text).is_ok());
+        start.elapsed()
+    };
+    let best = (0..20).map(|_| time()).min().expect("some runs");
+    assert!(best.as_millis() < 10, "{best:?}");
+}
+
+#[test]
+fn the_table_for_programs_has_the_same_numbers() {
+    let (network, _) = network("alexnet");
+    let table = check::report::json(&network);
+    assert_eq!(table["param_count"], 62_378_344);
+    assert_eq!(table["layers"][1]["name"], "conv1");
+    assert_eq!(table["layers"][1]["inputs"][0], "image");
+    assert_eq!(table["layers"][1]["shape"], serde_json::json!([96, 55, 55]));
+    assert_eq!(check::report::totals(&network), "62,378,344 params, 1,135.3 M MACs per image");
+}

@@ -6,7 +6,9 @@
 mod init;
 mod layers;
 mod preprocess;
+mod print;
 mod reader;
+pub mod report;
 mod sections;
 mod train;
 mod wiring;
@@ -19,6 +21,7 @@ use crate::spec::{self, Spec};
 use layers::{Operand, Resolved};
 use netc_runtime::program::{PreprocessInfo, ScheduleInfo};
 use petgraph::graph::{DiGraph, NodeIndex};
+pub use print::print;
 
 /// A network in which every layer has a shape.
 #[derive(Debug, Clone)]
@@ -376,6 +379,31 @@ impl Network {
     /// Multiply-adds for one image.
     pub fn macs(&self) -> u64 {
         self.layers().fold(0, |sum: u64, (_, layer)| sum.saturating_add(layer.macs))
+    }
+}
+
+impl LayerKind {
+    /// Its word in a spec.
+    pub fn word(&self) -> &'static str {
+        match self {
+            LayerKind::Input => "input",
+            LayerKind::Conv { .. } => "conv",
+            LayerKind::Linear { .. } => "linear",
+            LayerKind::Relu => "relu",
+            LayerKind::Sigmoid => "sigmoid",
+            LayerKind::Tanh => "tanh",
+            LayerKind::Lrn { .. } => "lrn",
+            LayerKind::MaxPool(_) => "maxpool",
+            LayerKind::AvgPool { .. } => "avgpool",
+            LayerKind::AdaptiveAvgPool { output: [1, 1] } => "global_avgpool",
+            LayerKind::AdaptiveAvgPool { .. } => "adaptive_avgpool",
+            LayerKind::Dropout { .. } => "dropout",
+            LayerKind::Flatten => "flatten",
+            LayerKind::BatchNorm { .. } => "batchnorm",
+            LayerKind::Add => "add",
+            LayerKind::Concat => "concat",
+            LayerKind::Softmax => "softmax",
+        }
     }
 }
 

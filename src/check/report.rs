@@ -1,0 +1,138 @@
+//! What `netc check` shows of a network that is right: a row a layer with the arithmetic behind its shape.
+
+use super::{Derivation, Layer, LayerId, LayerKind, Network};
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// A table with a row a layer (name, kind, output shape, size rule with its numbers, parameters, multiply-adds for one
+/// image) and a line of totals.
+pub fn table(network: &Network) -> String {
+    let mut rows: Vec<[String; 6]> = vec![["layer", "kind", "output", "size", "params", "MACs"].map(String::from)];
+    for (id, layer) in network.layers() {
+        let blank_if_zero = |n: u64, text: String| if n == 0 { String::new() } else { text };
+        rows.push([
+            layer.name.clone(),
+            kind(network, id, layer),
+            layer.shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("×"),
+            layer.derivations.iter().map(|d| size(d, layer.derivations.len() > 1)).collect::<Vec<_>>().join("; "),
+            blank_if_zero(layer.param_count(), grouped(layer.param_count())),
+            blank_if_zero(layer.macs, scaled(layer.macs)),
+        ]);
+    }
+    let mut widths = [0; 6];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut out = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (i, (cell, width)) in row.iter().zip(widths).enumerate() {
+            let _ = match i {
+                4 | 5 => write!(line, "{cell:>width$}  "),
+                _ => write!(line, "{cell:width$}  "),
+            };
+        }
+        let _ = writeln!(out, "{}", line.trim_end());
+    }
+    let _ = writeln!(out, "\n{}", totals(network));
+    out
+}
+
+/// The line of totals: `62,378,344 params, 1,135.3 M MACs per image`.
+pub fn totals(network: &Network) -> String {
+    format!("{} params, {} MACs per image", grouped(network.param_count()), scaled(network.macs()))
+}
+
+/// The table for programs.
+pub fn json(network: &Network) -> Value {
+    let layers: Vec<Value> = network
+        .layers()
+        .map(|(id, layer)| {
+            let params: Vec<Value> = layer
+                .params
+                .iter()
+                .map(|p| json!({"name": p.name, "shape": p.shape, "trainable": p.trainable}))
+                .collect();
+            let derivations: Vec<Value> = layer
+                .derivations
+                .iter()
+                .map(|d| json!({"what": d.what, "formula": d.formula, "numbers": d.numbers, "result": d.result}))
+                .collect();
+            json!({
+                "name": layer.name,
+                "kind": layer.kind.word(),
+                "inputs": network.inputs(id).iter().map(|&i| network.layer(i).name.as_str()).collect::<Vec<_>>(),
+                "shape": layer.shape,
+                "derivations": derivations,
+                "params": params,
+                "param_count": layer.param_count(),
+                "macs": layer.macs,
+            })
+        })
+        .collect();
+    json!({
+        "name": network.name,
+        "layers": layers,
+        "classes": network.classes,
+        "param_count": network.param_count(),
+        "macs": network.macs(),
+    })
+}
+
+/// The kind, and for layers that join others what they join.
+fn kind(network: &Network, id: LayerId, layer: &Layer) -> String {
+    match layer.kind {
+        LayerKind::Add | LayerKind::Concat => {
+            let names: Vec<&str> = network.inputs(id).iter().map(|&i| network.layer(i).name.as_str()).collect();
+            format!("{} {}", layer.kind.word(), names.join(", "))
+        }
+        _ => layer.kind.word().to_string(),
+    }
+}
+
+fn size(derivation: &Derivation, named: bool) -> String {
+    let Derivation { what, numbers, result, .. } = derivation;
+    if named { format!("{what} {numbers} = {result}") } else { format!("{numbers} = {result}") }
+}
+
+/// A number with commas: `62,378,344`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A count in thousands or millions with one decimal, rounded to nearest: `1,135.3 M`.
+pub fn scaled(number: u64) -> String {
+    let (unit, letter) = match number {
+        0..1_000 => return number.to_string(),
+        1_000..100_000 => (1_000, 'k'),
+        _ => (1_000_000, 'M'),
+    };
+    let tenths = (u128::from(number) * 10 + unit / 2) / unit;
+    format!("{}.{} {letter}", grouped(u64::try_from(tenths / 10).unwrap_or(u64::MAX)), tenths % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(62_378_344), "62,378,344");
+        assert_eq!(scaled(999), "999");
+        assert_eq!(scaled(40_960), "41.0 k");
+        assert_eq!(scaled(1_135_256_096), "1,135.3 M");
+        assert_eq!(scaled(u64::MAX), "18,446,744,073,709.6 M");
+    }
+}
