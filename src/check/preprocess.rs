@@ -38,7 +38,7 @@ pub(super) fn preprocess(spec: &Spec, input: Option<&[usize]>, problems: &mut Ve
         Some(value) => match reader.whole("range", value, 1) {
             Some(n @ (1 | 255)) => Some(n),
             Some(_) => {
-                reader.out_of_range("range", value.span, "1 or 255");
+                reader.out_of_range("range", value, "1 or 255");
                 None
             }
             None => None,
@@ -107,7 +107,8 @@ fn by_channel(
     };
     let numbers: Vec<Option<f64>> = items.iter().map(|item| reader.number_of(key, item, bounds)).collect();
     if let Some(channels) = channels.filter(|&c| c != items.len()) {
-        let message = format!("`{key}` has {} numbers, but the input has {channels} channels", items.len());
+        let numbers = if items.len() == 1 { "1 number".to_string() } else { format!("{} numbers", items.len()) };
+        let message = format!("`{key}` has {numbers}, but the input has {channels} channels");
         let diagnostic = Diagnostic::error(Code::ChannelCount, value.span, message);
         reader.report(diagnostic.note("write one number a channel, or one for all"));
         return None;

@@ -160,8 +160,12 @@ impl<'a, 'p> Reader<'a, 'p> {
             }
             self.problems.push(diagnostic);
         }
-        for key in missing {
-            let message = format!("{} needs `{key}`", self.owner);
+        if let Some((last, rest)) = missing.split_last() {
+            let words = match rest {
+                [] => format!("`{last}`"),
+                _ => format!("{} and `{last}`", listed(rest)),
+            };
+            let message = format!("{} needs {words}", self.owner);
             self.problems.push(Diagnostic::error(Code::MissingKey, self.span, message));
         }
     }
@@ -173,9 +177,13 @@ impl<'a, 'p> Reader<'a, 'p> {
     }
 
     /// Reports a number out of range.
-    pub fn out_of_range(&mut self, key: &str, span: Span, expected: &str) {
-        let message = format!("`{key}` must be {expected}");
-        self.problems.push(Diagnostic::error(Code::OutOfRange, span, message));
+    pub fn out_of_range(&mut self, key: &str, value: &Value, expected: &str) {
+        let message = match &value.data {
+            Data::Integer(n) => format!("`{key}` must be {expected}, but is {n}"),
+            Data::Real(x) => format!("`{key}` must be {expected}, but is {x:?}"),
+            _ => format!("`{key}` must be {expected}"),
+        };
+        self.problems.push(Diagnostic::error(Code::OutOfRange, value.span, message));
     }
 
     /// A whole number of at least `least`.
@@ -184,14 +192,14 @@ impl<'a, 'p> Reader<'a, 'p> {
         match &value.data {
             Data::Integer(n) => match usize::try_from(*n) {
                 Ok(n) if (least..=LARGEST).contains(&n) => return Some(n),
-                _ => self.out_of_range(key, value.span, &range),
+                _ => self.out_of_range(key, value, &range),
             },
             Data::Real(x) if x.fract() == 0.0 && x.abs() < LARGEST as f64 => {
                 let message = format!("`{key}` must be a whole number, but is written with a point");
                 let diagnostic = Diagnostic::error(Code::WrongType, value.span, message);
                 self.problems.push(diagnostic.fix(Fix::sure(format!("{x:.0}"), value.span, format!("{x:.0}"))));
             }
-            Data::Real(x) if x.abs() >= LARGEST as f64 => self.out_of_range(key, value.span, &range),
+            Data::Real(x) if x.abs() >= LARGEST as f64 => self.out_of_range(key, value, &range),
             Data::Text(text) => {
                 let message = format!("`{key}` must be a whole number, but is text");
                 let mut diagnostic = Diagnostic::error(Code::WrongType, value.span, message);
@@ -278,7 +286,7 @@ impl<'a, 'p> Reader<'a, 'p> {
         if bounds.holds(number) {
             return Some(number);
         }
-        self.out_of_range(key, value.span, bounds.describe());
+        self.out_of_range(key, value, bounds.describe());
         None
     }
 

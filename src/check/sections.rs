@@ -36,9 +36,9 @@ pub(super) fn good_layer_name(name: &Name, is_input: bool, problems: &mut Vec<Di
     let word = |w: &str| !w.is_empty() && w.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     let text = name.text.as_str();
     if !text.split('.').all(word) || text.len() > 64 || text.starts_with(|c: char| c.is_ascii_digit()) {
-        let message =
-            "a layer's name is up to 64 letters, digits and `_`, not starting with a digit; dots may join words";
-        let mut diagnostic = Diagnostic::error(Code::InvalidName, name.span, message);
+        let message = format!("`{text}` is no name for a layer");
+        let rule = "a name is up to 64 letters, digits and `_`, not starting with a digit; dots may join words";
+        let mut diagnostic = Diagnostic::error(Code::InvalidName, name.span, message).note(rule);
         let better: String = text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).take(64).collect();
         if better.starts_with(|c: char| c.is_ascii_alphabetic()) {
             diagnostic = diagnostic.fix(Fix::maybe(better.clone(), name.span, better));

@@ -46,7 +46,7 @@ pub(super) fn wire(spec: &Spec, input: &Name, problems: &mut Vec<Diagnostic>) ->
 fn names<'a>(spec: &'a Spec, input: &'a Name, problems: &mut Vec<Diagnostic>) -> BTreeMap<&'a str, (usize, Span)> {
     let mut names = BTreeMap::from([(input.text.as_str(), (0, input.span))]);
     for (i, entry) in spec.layers.iter().enumerate() {
-        if entry.named && !good_layer_name(&entry.name, false, problems) {
+        if entry.kind.text.is_empty() || entry.named && !good_layer_name(&entry.name, false, problems) {
             continue;
         }
         if let Some(setting) = entry.settings.get("name") {
@@ -71,6 +71,9 @@ fn definition(entry: &LayerEntry, problems: &mut Vec<Diagnostic>) -> Option<&'st
     let word = entry.kind.text.as_str();
     if let Some(definition) = DEFINITIONS.iter().find(|d| d.word == word) {
         return Some(definition);
+    }
+    if word.is_empty() {
+        return None;
     }
     let lower = word.to_ascii_lowercase();
     let synonym = DEFINITIONS.iter().find(|d| d.word == lower || d.synonyms.contains(&lower.as_str())).map(|d| d.word);

@@ -34,7 +34,7 @@ pub struct Spec {
     pub broken: bool,
 }
 
-/// One entry of `layers:`.
+/// One entry of `layers:`. An entry that could not be read, which [`Spec::problems`] reports, has empty kind and name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerEntry {
     /// The word for the kind, as `conv`.

@@ -131,9 +131,20 @@ fn layers(spec: &mut Spec, value: Value) {
     match value.data {
         Data::List(items) => {
             for item in items {
+                let span = item.span;
                 match entry(item) {
                     Ok(entry) => spec.layers.push(entry),
-                    Err(diagnostic) => spec.problems.push(*diagnostic),
+                    Err(diagnostic) => {
+                        let nothing = Name { text: String::new(), span };
+                        spec.problems.push(*diagnostic);
+                        spec.layers.push(LayerEntry {
+                            kind: nothing.clone(),
+                            name: nothing,
+                            named: true,
+                            settings: Map::absent(span),
+                            span,
+                        });
+                    }
                 }
             }
         }

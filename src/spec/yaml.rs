@@ -57,10 +57,11 @@ impl Builder {
         for event in Parser::new_from_str_with_options(text, options) {
             let (event, span) = event.map_err(|e| Box::new(self.syntax(&e)))?;
             let place = Span { start: self.at(span.start), end: self.at(span.end) };
+            let tag_place = span.tag_span().map_or(place, |t| Span { start: self.at(t.start), end: self.at(t.end) });
             let complete = match event {
                 Event::Scalar(word, style, anchor, tag) => {
                     let plain = style == ScalarStyle::Plain && tag.as_ref().is_none_or(|t| t.is_yaml_core_schema());
-                    self.refuse_tag(tag.is_some_and(|t| !t.is_yaml_core_schema()), place);
+                    self.refuse_tag(tag.is_some_and(|t| !t.is_yaml_core_schema()), tag_place);
                     // The parser stands for a value that is not written by `~` with an empty span.
                     let empty = place.start == place.end;
                     let data =
@@ -69,12 +70,12 @@ impl Builder {
                 }
                 Event::Alias(anchor) => self.alias(anchor, place)?,
                 Event::SequenceStart(_, anchor, tag) => {
-                    self.refuse_tag(tag.is_some_and(|t| !t.is_yaml_core_schema()), place);
+                    self.refuse_tag(tag.is_some_and(|t| !t.is_yaml_core_schema()), tag_place);
                     self.open(&mut stack, place, anchor, OpenKind::List(Vec::new()))?;
                     continue;
                 }
                 Event::MappingStart(style, anchor, tag) => {
-                    self.refuse_tag(tag.is_some_and(|t| !t.is_yaml_core_schema()), place);
+                    self.refuse_tag(tag.is_some_and(|t| !t.is_yaml_core_schema()), tag_place);
                     let layout = match style {
                         StructureStyle::Flow => Layout::Braces,
                         _ => Layout::Lines(u32::try_from(span.start.col()).unwrap_or(0)),

@@ -1,9 +1,9 @@
 //! `conv`: two-dimensional cross-correlation.
 
 use super::{Definition, Inputs, Operand, Resolved, elements, image, window};
+use crate::check::LayerKind;
 use crate::check::init::{self, Defaults};
 use crate::check::reader::Reader;
-use crate::check::{LayerKind, shape_text};
 use crate::diag::{Code, Diagnostic};
 
 /// The layer.
@@ -66,7 +66,7 @@ fn divides(
             diagnostic = diagnostic.label(span, format!("{kernels} kernels"));
         }
     } else if let Some(&span) = operand.size_spans.first() {
-        diagnostic = diagnostic.label(span, format!("{} gives {}", operand.name, shape_text(&operand.shape)));
+        diagnostic = diagnostic.label(span, format!("{} gives {channels} channels", operand.name));
     }
     let fitting: Vec<String> = (1..=channels.min(kernels).min(4096))
         .filter(|g| channels.is_multiple_of(*g) && kernels.is_multiple_of(*g))
