@@ -2,16 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
 
-use netc::check::Optimizer;
-use netc::grad::{Recipe, Scales, differentiate, gradients};
+mod random;
+
+use netc::grad::gradients;
 use netc::graph::interpret::{Data, Precision, Tensor, interpret};
-use netc::graph::lower::{moment_names, scalar_names};
 use netc::graph::random::{random_arguments, random_graph};
 use netc::graph::text::parse;
-use netc::graph::{Builder, DType, Graph, State, ValueId, verify};
+use netc::graph::{Builder, DType, Graph, ValueId, verify};
 use netc::passes::{PASSES, Pass, run};
 use netc_runtime::program::StateRole;
 use netc_runtime::random::Stream;
+use random::training_step;
 
 /// The graph that also gives the gradient of its loss for every f32 input and every state it reads, in that order.
 fn with_gradients(graph: &Graph) -> Graph {
@@ -213,34 +214,6 @@ fn random_networks() {
     }
 }
 
-const OPTIMIZERS: [Optimizer; 6] = [
-    Optimizer::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.1, rate_in_velocity: false },
-    Optimizer::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0, rate_in_velocity: false },
-    Optimizer::Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.1, rate_in_velocity: false },
-    Optimizer::Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.1, rate_in_velocity: true },
-    Optimizer::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weight_decay: 0.1, decoupled: false },
-    Optimizer::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weight_decay: 0.1, decoupled: true },
-];
-
-/// A whole training step of a random network.
-fn training_step(seed: u64) -> Graph {
-    let optimizer = OPTIMIZERS[seed as usize % OPTIMIZERS.len()];
-    let mut graph = random_graph(seed).unwrap();
-    let trained = graph.states.iter().filter(|s| s.role == StateRole::Parameter);
-    let params = trained.map(|s| (s.name.clone(), Scales { rate: 1.5, decay: 0.5 })).collect();
-    let recipe = Recipe { optimizer, params };
-    for (name, shape) in graph.states.iter().map(|s| (s.name.clone(), s.shape.clone())).collect::<Vec<_>>() {
-        if recipe.params.contains_key(&name) {
-            let state = |name| State { name, shape: shape.clone(), role: StateRole::Optimizer, value: None };
-            graph.states.extend(moment_names(&optimizer, &name).into_iter().map(state));
-        }
-    }
-    let scalar =
-        |name: &&str| State { name: (*name).to_owned(), shape: vec![], role: StateRole::Optimizer, value: None };
-    graph.states.extend(scalar_names(&optimizer).iter().map(scalar));
-    differentiate(graph, &recipe).unwrap()
-}
-
 #[test]
 fn training_steps_verify_print_and_update_every_parameter() {
     for seed in 0..150 {
@@ -250,6 +223,20 @@ fn training_steps_verify_print_and_update_every_parameter() {
         assert_eq!(graph.updates.len(), graph.states.len(), "every state moves:\n{graph}");
         let names: Vec<&str> = graph.inputs.iter().map(|&v| graph.value(v).name.as_str()).collect();
         assert_eq!(names[2], "learning_rate", "seed {seed}");
+    }
+}
+
+#[test]
+fn the_functions_of_a_random_program_share_their_states() {
+    let names = |graph: &Graph| graph.states.iter().map(|s| s.name.clone()).collect::<Vec<_>>();
+    for seed in 0..60 {
+        let functions = random::program(seed).graphs;
+        for graph in &functions {
+            verify(graph).unwrap_or_else(|e| panic!("seed {seed}\n{e}"));
+            assert_eq!(names(graph), names(&functions[0]), "seed {seed}");
+        }
+        let updated: Vec<&str> = functions.iter().map(|g| g.name.as_str()).collect();
+        assert_eq!(updated, ["init", "preprocess", "infer", "train"]);
     }
 }
 

@@ -4,7 +4,10 @@
 //! even windows, branches that meet again. The same seed gives the same graph.
 
 use super::interpret::Tensor;
-use super::{Bug, Builder, ConvGeometry, DType, Graph, LrnGeometry, Op, Padding, PoolGeometry, StateId, Type, ValueId};
+use super::{
+    Bug, Builder, ConvGeometry, DType, Graph, Initializer, LrnGeometry, Op, Padding, PoolGeometry, StateId, Type,
+    ValueId,
+};
 use netc_runtime::program::StateRole;
 use netc_runtime::random::Stream;
 
@@ -14,25 +17,80 @@ use netc_runtime::random::Stream;
 /// # Errors
 /// Never, unless the generator is wrong.
 pub fn random_graph(seed: u64) -> Result<Graph, Bug> {
-    let mut r = Random { stream: Stream::new(seed, [0x6e65_7463, 0, 0]), b: Builder::new("train", &[]), layers: 0 };
+    network(seed, true)
+}
+
+/// The inference of the same network: input `image`, output `output`, running statistics, no dropout.
+///
+/// # Errors
+/// Never, unless the generator is wrong.
+pub fn random_inference(seed: u64) -> Result<Graph, Bug> {
+    network(seed, false)
+}
+
+/// First contents of every state of the same network, each initialiser in turn.
+///
+/// # Errors
+/// Never, unless the generator is wrong.
+pub fn random_init(seed: u64) -> Result<Graph, Bug> {
+    let network = random_graph(seed)?;
+    let mut b = Builder::new("init", &network.states);
+    let key = b.input("seed", Type::i32([2]));
+    for (i, state) in network.states.iter().enumerate() {
+        let stream = i as u32;
+        let (init, operands) = match (i as u64 + seed) % 3 {
+            0 => (Initializer::Constant(0.25), vec![]),
+            1 => (Initializer::Normal { mean: 0.5, std: 0.1, stream }, vec![key]),
+            _ => (Initializer::Uniform { low: -0.5, high: 1.5, stream }, vec![key]),
+        };
+        let op = Op::Initialize(init);
+        let value = b.try_node(op, &operands, Some(&state.shape), &state.name).map_err(Bug)?[0];
+        b.update(StateId(stream), value);
+    }
+    Ok(b.finish())
+}
+
+/// Pixels to the input of the same network.
+///
+/// # Errors
+/// Never, unless the generator is wrong.
+pub fn random_preprocess(seed: u64) -> Result<Graph, Bug> {
+    let network = random_graph(seed)?;
+    let shape = network.value(network.inputs[0]).shape.clone();
+    let channels = shape[1];
+    let mut b = Builder::new("preprocess", &network.states);
+    let image = b.input("image", Type::u8(shape));
+    let scale = (0..channels).map(|c| 0.01 + 0.001 * c as f64).collect();
+    let shift = (0..channels).map(|c| -1.0 + 0.3 * c as f64).collect();
+    let y = b.try_node(Op::Normalize { scale, shift }, &[image], None, "image.normalized").map_err(Bug)?[0];
+    b.output("image", y);
+    Ok(b.finish())
+}
+
+fn network(seed: u64, train: bool) -> Result<Graph, Bug> {
+    let stream = Stream::new(seed, [0x6e65_7463, 0, 0]);
+    let name = if train { "train" } else { "infer" };
+    let mut r = Random { stream, b: Builder::new(name, &[]), layers: 0, train };
     let shape = [r.between(1, 3), r.between(1, 6), r.between(5, 12), r.between(5, 12)];
     let image = r.b.input("image", Type::f32(shape));
     let entropy = r.coin();
     let classes = r.between(2, 7);
-    let target = if entropy {
-        r.b.input("labels", Type::i32([shape[0]]))
-    } else {
-        r.b.input("targets", Type::f32([shape[0], classes]))
+    let target = match (train, entropy) {
+        (false, _) => None,
+        (true, true) => Some(r.b.input("labels", Type::i32([shape[0]]))),
+        (true, false) => Some(r.b.input("targets", Type::f32([shape[0], classes]))),
     };
     let mut x = r.conv(image)?;
     for _ in 0..r.between(2, 6) {
         x = r.step(x)?;
     }
     let output = r.head(x, classes)?;
-    r.b.at("", Default::default());
-    let op = if entropy { Op::CrossEntropy { label_smoothing: *r.pick(&[0.0, 0.1]) } } else { Op::Mse };
-    let loss = r.b.try_node(op, &[output, target], None, "loss").map_err(Bug)?[0];
-    r.b.output("loss", loss);
+    if let Some(target) = target {
+        r.b.at("", Default::default());
+        let op = if entropy { Op::CrossEntropy { label_smoothing: *r.pick(&[0.0, 0.1]) } } else { Op::Mse };
+        let loss = r.b.try_node(op, &[output, target], None, "loss").map_err(Bug)?[0];
+        r.b.output("loss", loss);
+    }
     r.b.output("output", output);
     Ok(r.b.finish())
 }
@@ -70,6 +128,8 @@ struct Random {
     stream: Stream,
     b: Builder,
     layers: usize,
+    /// A training step and not inference. Draws the same random numbers either way.
+    train: bool,
 }
 
 impl Random {
@@ -220,6 +280,10 @@ impl Random {
         let beta = self.parameter(format!("{name}.bias"), &c);
         let mean = self.b.state(&format!("{name}.running_mean"), c, StateRole::Buffer);
         let variance = self.b.state(&format!("{name}.running_var"), c, StateRole::Buffer);
+        if !self.train {
+            let operands = [x, gamma, beta, self.b.read(mean), self.b.read(variance)];
+            return self.node(Op::BatchNormInfer { epsilon: 1e-3 }, &operands, &format!("{name}.y"));
+        }
         let op = Op::BatchNormTrain { epsilon: 1e-3 };
         let results = self.b.try_node(op, &[x, gamma, beta], None, &format!("{name}.y")).map_err(Bug)?;
         let n = (shape[0] * shape[2] * shape[3]) as f64;
@@ -239,12 +303,16 @@ impl Random {
     }
 
     fn dropout(&mut self, x: ValueId) -> Result<ValueId, Bug> {
+        let p = *self.pick(&[0.25, 0.5]);
+        let name = self.name("dropout");
+        if !self.train {
+            return Ok(x);
+        }
         let (step, seed) = match (self.b.find_input("step"), self.b.find_input("seed")) {
             (Some(step), Some(seed)) => (step, seed),
             _ => (self.b.input("step", Type::i32([])), self.b.input("seed", Type::i32([2]))),
         };
-        let name = self.name("dropout");
-        let op = Op::Dropout { p: *self.pick(&[0.25, 0.5]), stream: self.layers as u32 };
+        let op = Op::Dropout { p, stream: self.layers as u32 };
         self.node(op, &[x, seed, step], &format!("{name}.y"))
     }
 

@@ -62,8 +62,9 @@ impl ConvGeometry {
     pub fn output(&self, image: [usize; 2], kernel: [usize; 2]) -> Option<[usize; 2]> {
         let along = |axis: usize| {
             let (before, after) = padding_along(&self.padding, axis);
-            let extent = self.dilation[axis] * kernel[axis].checked_sub(1)? + 1;
-            Some((image[axis] + before + after).checked_sub(extent)?.checked_div(self.stride[axis])? + 1)
+            let extent = self.dilation[axis].checked_mul(kernel[axis].checked_sub(1)?)?.checked_add(1)?;
+            let padded = image[axis].checked_add(before)?.checked_add(after)?;
+            Some(padded.checked_sub(extent)?.checked_div(self.stride[axis])? + 1)
         };
         Some([along(0)?, along(1)?])
     }
@@ -74,9 +75,9 @@ pub fn pool_output(pool: &PoolGeometry, image: [usize; 2]) -> Option<[usize; 2]>
     let along = |axis: usize| {
         let (before, after) = padding_along(&pool.padding, axis);
         let stride = pool.stride[axis];
-        let room = (image[axis] + before + after).checked_sub(pool.kernel[axis])?;
+        let room = image[axis].checked_add(before)?.checked_add(after)?.checked_sub(pool.kernel[axis])?;
         let steps = if pool.ceil { room.div_ceil(stride.max(1)) } else { room.checked_div(stride)? };
-        let starts_outside = pool.ceil && steps > 0 && steps * stride >= image[axis] + before;
+        let starts_outside = pool.ceil && steps > 0 && steps.saturating_mul(stride) >= image[axis] + before;
         Some(steps + 1 - usize::from(starts_outside))
     };
     Some([along(0)?, along(1)?])
@@ -247,7 +248,7 @@ pub fn result_types(op: &Op, operands: &[Type], shape: Option<&[usize]>) -> Resu
             let [x] = real(operands)?;
             let (have, y) = (channels(x)?, wanted()?);
             let rest_agrees = y.len() == x.shape.len() && y[0] == x.shape[0] && y[2..] == x.shape[2..];
-            if !rest_agrees || y[1] == 0 || start + y[1] > have {
+            if !rest_agrees || y[1] == 0 || start.saturating_add(y[1]) > have {
                 return Err(format!("no slice {} from channel {start} of {x}", Type::f32(y)));
             }
             Ok(vec![Type::f32(y)])

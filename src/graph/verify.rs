@@ -4,7 +4,7 @@
 //! 2. Values are numbered in order of definition: inputs, contents of states in the order of the states, results of
 //!    nodes in the order of the nodes. Each value's [`Def`] names the place that defines it; each is defined once.
 //! 3. Names of values are unique and made of letters, digits, `_` and `.`; names of states, of outputs are unique.
-//! 4. Every size is at least 1.
+//! 4. Every size is at least 1, and a tensor has fewer than 2⁴⁸ elements.
 //! 5. The contents of a state are f32 and have its shape.
 //! 6. Every operand is defined before the node that takes it.
 //! 7. Every result has the type that [`result_types`] gives. A node has all the results that its operation has; only a
@@ -83,6 +83,9 @@ impl Check<'_> {
             }
             if value.shape.contains(&0) {
                 self.error(self.place(value.def), format!("%{name} has a size of 0"));
+            }
+            if elements(&value.shape).is_none() {
+                self.error(self.place(value.def), format!("%{name} is too large"));
             }
         }
         let mut seen = BTreeSet::new();
@@ -203,6 +206,9 @@ impl Check<'_> {
         let (Some(operands), Some(results)) = (types(&node.inputs), types(&node.outputs)) else {
             return Ok(());
         };
+        if operands.iter().chain(&results).any(|t| elements(&t.shape).is_none()) {
+            return Ok(());
+        }
         let shape = results.first().filter(|t| t.dtype == DType::F32).map(|t| t.shape.as_slice());
         let wanted = result_types(&node.op, &operands, shape)?;
         let may_leave_out = usize::from(matches!(node.op, Op::MaxPool(_)));
@@ -216,4 +222,10 @@ impl Check<'_> {
         }
         Ok(())
     }
+}
+
+/// The number of elements, unless there are too many to count.
+fn elements(shape: &[usize]) -> Option<usize> {
+    let product = shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size))?;
+    (product < 1 << 48).then_some(product)
 }
