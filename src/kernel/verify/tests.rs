@@ -1,3 +1,5 @@
+//! What the verifier accepts and refuses.
+
 use super::super::text::{parse, print};
 use super::*;
 

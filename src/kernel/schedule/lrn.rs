@@ -1,0 +1,153 @@
+//! Local response normalisation across channels.
+//!
+//! A pixel's channels are squared into a scratch row with zeros on both sides of each group, so that windows need no
+//! clipping; all passes over the row are vectors of channels.
+
+use super::super::build::{Builder, View};
+use super::super::{Access, BufferId, DType, Expr, Index, Kernel, Unary};
+use super::Tensor;
+use super::nest::each_row;
+use crate::graph::LrnGeometry;
+
+/// y = x·(k + s·Σ x²)^−β over the window of channels.
+pub fn lrn(lanes: usize, name: &str, lrn: &LrnGeometry, x: &Tensor, y: &Tensor) -> Kernel {
+    let mut b = Builder::new(name, lanes);
+    let from = x.image().declare(&mut b, "x", Access::Read);
+    let to = y.image().declare(&mut b, "y", Access::Write);
+    let squares = Row::new(&mut b, "squares", lrn.groups, from.dims[1], lrn.before, lrn.after);
+    each_row(&mut b, from.dims[0], from.dims[2], |b, n, h| {
+        squares.clear_margins(b);
+        b.serial("w", from.dims[3], |b, w| {
+            squares.each_group(b, |b, group| {
+                let at =
+                    |view: &View, c: Index| view.at(&[n.clone(), channel(&squares, &group, c), h.clone(), w.clone()]);
+                squares.square(b, &group, &from, &at);
+                b.vectors("channel", squares.channels, |b, c| {
+                    let sum = squares.window(b, &group, &c);
+                    let d = b.bind(sum.mul_add((lrn.scale as f32).into(), (lrn.k as f32).into()));
+                    let x = Expr::load(from.buffer, at(&from, c.clone()));
+                    let value = over_power(b, x, d, lrn.beta);
+                    b.store(to.buffer, at(&to, c), value);
+                });
+            });
+        });
+    });
+    b.finish()
+}
+
+/// dx = dy·d^−β − 2·s·β·x·Σ dy·x·d^(−β−1), the sum over the channels whose windows hold this one; d = k + s·Σ x².
+pub fn lrn_grad(lanes: usize, name: &str, lrn: &LrnGeometry, x: &Tensor, dy: &Tensor, dx: &Tensor) -> Kernel {
+    let mut b = Builder::new(name, lanes);
+    let from = x.image().declare(&mut b, "x", Access::Read);
+    let gradient = dy.image().declare(&mut b, "dy", Access::Read);
+    let to = dx.image().declare(&mut b, "dx", Access::Write);
+    let channels = from.dims[1];
+    let squares = Row::new(&mut b, "squares", lrn.groups, channels, lrn.before, lrn.after);
+    let shares = Row::new(&mut b, "shares", lrn.groups, channels, lrn.after, lrn.before);
+    let direct = b.scratch("direct", DType::F32, squares.channels);
+    let factor = (-2.0 * lrn.scale * lrn.beta) as f32;
+    each_row(&mut b, from.dims[0], from.dims[2], |b, n, h| {
+        squares.clear_margins(b);
+        shares.clear_margins(b);
+        b.serial("w", from.dims[3], |b, w| {
+            squares.each_group(b, |b, group| {
+                let at =
+                    |view: &View, c: Index| view.at(&[n.clone(), channel(&squares, &group, c), h.clone(), w.clone()]);
+                squares.square(b, &group, &from, &at);
+                b.vectors("channel", squares.channels, |b, c| {
+                    let sum = squares.window(b, &group, &c);
+                    let d = b.bind(sum.mul_add((lrn.scale as f32).into(), (lrn.k as f32).into()));
+                    let dy = Expr::load(gradient.buffer, at(&gradient, c.clone()));
+                    let through = over_power(b, dy, d.clone(), lrn.beta);
+                    let through = b.bind(through);
+                    b.store(direct, c.clone(), through.clone());
+                    let x = Expr::load(from.buffer, at(&from, c.clone()));
+                    b.store(shares.buffer, shares.place(&group, c), through * x / d);
+                });
+                b.vectors("channel", squares.channels, |b, c| {
+                    let sum = shares.window(b, &group, &c);
+                    let x = b.bind(Expr::load(from.buffer, at(&from, c.clone())) * factor.into());
+                    let value = sum.mul_add(x, Expr::load(direct, c.clone()));
+                    b.store(to.buffer, at(&to, c), value);
+                });
+            });
+        });
+    });
+    b.finish()
+}
+
+/// One pixel's channels in scratch, each group with margins of zeros.
+struct Row {
+    buffer: BufferId,
+    groups: usize,
+    /// Of one group.
+    channels: usize,
+    before: usize,
+    after: usize,
+}
+
+impl Row {
+    fn new(b: &mut Builder, name: &str, groups: usize, channels: usize, before: usize, after: usize) -> Row {
+        let channels = channels / groups;
+        let buffer = b.scratch(name, DType::F32, groups * (before + channels + after));
+        Row { buffer, groups, channels, before, after }
+    }
+
+    fn span(&self) -> i64 {
+        (self.before + self.channels + self.after) as i64
+    }
+
+    fn each_group(&self, b: &mut Builder, body: impl FnOnce(&mut Builder, Index)) {
+        if self.groups == 1 { body(b, Index::Const(0)) } else { b.serial("group", self.groups, body) }
+    }
+
+    fn clear_margins(&self, b: &mut Builder) {
+        self.each_group(b, |b, group| {
+            let start = group * self.span();
+            let clear = |b: &mut Builder, first: usize, len: usize| {
+                b.vectors("margin", len, |b, at| b.store(self.buffer, start.clone() + first + at, 0.0));
+            };
+            clear(b, 0, self.before);
+            clear(b, self.before + self.channels, self.after);
+        });
+    }
+
+    fn place(&self, group: &Index, channel: Index) -> Index {
+        group.clone() * self.span() + channel + self.before
+    }
+
+    fn square(&self, b: &mut Builder, group: &Index, from: &View, at: &impl Fn(&View, Index) -> Index) {
+        b.vectors("channel", self.channels, |b, c| {
+            let x = b.bind(Expr::load(from.buffer, at(from, c.clone())));
+            b.store(self.buffer, self.place(group, c), x.clone() * x);
+        });
+    }
+
+    /// The sum over the window of a channel.
+    fn window(&self, b: &mut Builder, group: &Index, channel: &Index) -> Expr {
+        let start = group.clone() * self.span() + channel.clone();
+        let mut sum = b.bind(Expr::load(self.buffer, start.clone()));
+        for tap in 1..=self.before + self.after {
+            sum = b.bind(sum + Expr::load(self.buffer, start.clone() + tap));
+        }
+        sum
+    }
+}
+
+fn channel(row: &Row, group: &Index, c: Index) -> Index {
+    group.clone() * row.channels as i64 + c
+}
+
+/// x·d^−β; by square roots for the usual exponents.
+fn over_power(b: &mut Builder, x: Expr, d: Expr, beta: f64) -> Expr {
+    if beta == 0.75 {
+        let root = b.bind(d.unary(Unary::Sqrt));
+        x / (root.clone() * root.unary(Unary::Sqrt))
+    } else if beta == 0.5 {
+        x / d.unary(Unary::Sqrt)
+    } else if beta == 1.0 {
+        x / d
+    } else {
+        x * (d.unary(Unary::Log) * (-beta as f32).into()).unary(Unary::Exp)
+    }
+}

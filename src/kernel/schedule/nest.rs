@@ -1,0 +1,221 @@
+//! Loop nests that schedules share: over all elements of tensors, over blocks of channels, over rows of images.
+
+use super::super::build::Builder;
+use super::super::{Index, LoopKind};
+
+/// Elements that one iteration of a parallel loop should handle.
+const GRAIN: usize = 4096;
+
+/// A way of walking through a buffer: where it starts and how far a step along each dimension leads.
+#[derive(Debug, Clone)]
+pub(super) struct Walk {
+    pub strides: Vec<usize>,
+    pub offset: usize,
+}
+
+/// A dimension of a nest: its size and each walk's step.
+#[derive(Debug, Clone, PartialEq)]
+struct Dimension {
+    size: usize,
+    steps: Vec<usize>,
+}
+
+/// Walks through all coordinates of `dims`, in the order of the first walk's memory as far as that suits. `prologue` is
+/// run at the start of every iteration of the parallel loop; `body` gets what it gave and each walk's index, and is
+/// called up to three times. Within `body` all indices are of one vector lane.
+pub(super) fn nest<T>(
+    b: &mut Builder,
+    dims: &[usize],
+    walks: &[Walk],
+    prologue: impl FnOnce(&mut Builder) -> T,
+    body: impl Fn(&mut Builder, &T, &[Index]),
+) {
+    let start: Vec<Index> = walks.iter().map(|w| Index::from(w.offset)).collect();
+    let mut dims = fused(dims, walks);
+    let Some(vector) = vector_dimension(&dims, b.lanes) else {
+        let shared = prologue(b);
+        return body(b, &shared, &start);
+    };
+    let total: usize = dims.iter().map(|d| d.size).product();
+    let vector = dims.remove(vector);
+
+    let mut iterations = 1;
+    let mut outer = 0;
+    while let Some(next) = dims.get(outer)
+        && total / iterations > GRAIN
+        && total / (iterations * next.size) >= GRAIN / 8
+    {
+        iterations *= next.size;
+        outer += 1;
+    }
+    let inner = dims.split_off(outer);
+
+    let vectors = vector.size / b.lanes;
+    let per_vector = total / iterations / vector.size * b.lanes;
+    let chunk = if total / iterations > 2 * GRAIN { (2 * GRAIN / per_vector).max(1) } else { vectors.max(1) };
+    let chunks = vectors.div_ceil(chunk).max(1);
+
+    either_parallel(b, "part", iterations * chunks, |b, part| {
+        let shared = prologue(b);
+        let mut indices = start;
+        let mut rest = part.clone() / chunks as i64;
+        for (at, dim) in dims.iter().enumerate().rev() {
+            let coordinate = if at == 0 { rest.clone() } else { rest.clone() % dim.size as i64 };
+            rest = rest / dim.size as i64;
+            step(&mut indices, dim, &coordinate);
+        }
+        // A dimension that is side by side for another walk runs next to the vector: its cache lines are then used whole.
+        let crossing = inner.iter().position(|d| d.steps.contains(&1) && !vector.steps.iter().all(|s| *s < 2));
+        let (crossed, outside): (Vec<_>, Vec<_>) = inner.iter().enumerate().partition(|(at, _)| Some(*at) == crossing);
+        let chunk_at = part % chunks as i64;
+        serial_loops(b, &outside.iter().map(|(_, d)| *d).collect::<Vec<_>>(), indices, &|b, indices| {
+            vector_blocks(b, vector.size, chunk, chunks, &chunk_at, &|b, first, width| {
+                let mut indices = indices.clone();
+                step(&mut indices, &vector, &first);
+                serial_loops(b, &crossed.iter().map(|(_, d)| *d).collect::<Vec<_>>(), indices, &|b, indices| {
+                    b.vector("lane", width, |b, lane| {
+                        let mut indices = indices.clone();
+                        step(&mut indices, &vector, &lane);
+                        body(b, &shared, &indices);
+                    });
+                });
+            });
+        });
+    });
+}
+
+/// A parallel loop over 0..count, or none if there is one iteration.
+pub(super) fn either_parallel(b: &mut Builder, name: &str, count: usize, body: impl FnOnce(&mut Builder, Index)) {
+    if count == 1 {
+        body(b, Index::Const(0));
+    } else {
+        b.parallel(name, count, body);
+    }
+}
+
+/// Blocks of `width` channels (the last one may be narrower) in parallel. `body` is called once or twice with the first
+/// channel and the width.
+pub(super) fn channel_blocks(
+    b: &mut Builder,
+    channels: usize,
+    width: usize,
+    body: impl Fn(&mut Builder, Index, usize),
+) {
+    let (whole, rest) = (channels / width, channels % width);
+    either_parallel(b, "block", whole + usize::from(rest > 0), |b, block| match (whole, rest) {
+        (_, 0) => body(b, block * width as i64, width),
+        (0, _) => body(b, Index::Const(0), rest),
+        _ => {
+            let end = (block.clone() + 1usize).min(whole);
+            b.for_loop("whole", block.clone(), end, LoopKind::Serial, |b, at| {
+                body(b, at * width as i64, width);
+            });
+            let end = (block + 1usize).max(whole);
+            b.for_loop("partial", whole, end, LoopKind::Serial, |b, at| {
+                body(b, at * width as i64, rest);
+            });
+        }
+    });
+}
+
+/// Channels handled at once when a kernel is parallel over channels: a cache line at least.
+pub(super) fn channel_width(b: &Builder) -> usize {
+    b.lanes.max(16)
+}
+
+/// The rows of images in parallel: `body` gets the image and the row.
+pub(super) fn each_row(b: &mut Builder, images: usize, rows: usize, body: impl FnOnce(&mut Builder, Index, Index)) {
+    either_parallel(b, "row", images * rows, |b, row| match (images, rows) {
+        (1, _) => body(b, Index::Const(0), row),
+        (_, 1) => body(b, row, Index::Const(0)),
+        _ => body(b, row.clone() / rows as i64, row % rows as i64),
+    });
+}
+
+/// Vectors over `channels`, with the channel and its lane.
+pub(super) fn channel_vectors(b: &mut Builder, channels: usize, body: impl Fn(&mut Builder, Index, Index)) {
+    let lanes = b.lanes;
+    vector_blocks(b, channels, channels / lanes, 1, &Index::Const(0), &|b, first, width| {
+        b.vector("lane", width, |b, lane| body(b, first.clone() + lane.clone(), lane));
+    });
+}
+
+/// Dimensions without those of one element, from the largest step of the first walk to the smallest; neighbours that all
+/// walks pass through evenly are one.
+fn fused(dims: &[usize], walks: &[Walk]) -> Vec<Dimension> {
+    let mut all: Vec<Dimension> = dims
+        .iter()
+        .enumerate()
+        .map(|(d, size)| Dimension { size: *size, steps: walks.iter().map(|w| w.strides[d]).collect() })
+        .filter(|d| d.size > 1)
+        .collect();
+    all.sort_by_key(|d| std::cmp::Reverse(d.steps.first().copied()));
+    let mut out: Vec<Dimension> = Vec::new();
+    for dim in all {
+        match out.last_mut() {
+            Some(last) if last.steps.iter().zip(&dim.steps).all(|(a, b)| *a == b * dim.size) => {
+                last.size *= dim.size;
+                last.steps = dim.steps;
+            }
+            _ => out.push(dim),
+        }
+    }
+    out
+}
+
+/// Where vectors cost least: neighbours in memory are one access, others one a lane, and short dimensions waste lanes.
+fn vector_dimension(dims: &[Dimension], lanes: usize) -> Option<usize> {
+    let cost = |d: &Dimension| {
+        let accesses: usize = d.steps.iter().map(|s| if *s < 2 { 1 } else { lanes }).sum();
+        accesses as f64 * d.size.div_ceil(lanes) as f64 / d.size as f64
+    };
+    // The first walk is stored to: its lanes must differ.
+    let usable = dims.iter().enumerate().filter(|(_, d)| d.steps.first() != Some(&0));
+    usable.min_by(|(i, a), (j, b)| cost(a).total_cmp(&cost(b)).then(j.cmp(i))).map(|(at, _)| at)
+}
+
+fn step(indices: &mut [Index], dim: &Dimension, coordinate: &Index) {
+    for (index, by) in indices.iter_mut().zip(&dim.steps) {
+        *index = coordinate.clone() * *by as i64 + index.clone();
+    }
+}
+
+fn serial_loops(b: &mut Builder, dims: &[&Dimension], indices: Vec<Index>, body: &dyn Fn(&mut Builder, Vec<Index>)) {
+    match dims {
+        [] => body(b, indices),
+        [dim, rest @ ..] => b.serial("at", dim.size, |b, at| {
+            let mut indices = indices;
+            step(&mut indices, dim, &at);
+            serial_loops(b, rest, indices, body);
+        }),
+    }
+}
+
+/// The vectors of part `at` of `chunks` parts of 0..size, each of `chunk` vectors; what is left over belongs to the last
+/// part. `body` gets the first element and the number of lanes.
+fn vector_blocks(
+    b: &mut Builder,
+    size: usize,
+    chunk: usize,
+    chunks: usize,
+    at: &Index,
+    body: &dyn Fn(&mut Builder, Index, usize),
+) {
+    let lanes = b.lanes;
+    let (whole, rest) = (size / lanes, size % lanes);
+    if whole > 0 {
+        let begin = at.clone() * chunk as i64;
+        let end = if chunks == 1 { Index::from(whole) } else { (begin.clone() + chunk).min(whole) };
+        b.for_loop("vector", begin, end, LoopKind::Serial, |b, vector| {
+            body(b, vector * lanes as i64, lanes);
+        });
+    }
+    if rest > 0 && chunks == 1 {
+        body(b, Index::from(whole * lanes), rest);
+    } else if rest > 0 {
+        let end = (at.clone() + (whole + 2) - chunks).max(whole);
+        b.for_loop("partial", whole, end, LoopKind::Serial, |b, vector| {
+            body(b, vector * lanes as i64, rest);
+        });
+    }
+}

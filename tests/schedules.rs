@@ -1,0 +1,497 @@
+//! Every schedule against the graph's interpreter: over odd shapes and all kinds of layouts, interpreted in both orders of
+//! the parallel loop and compiled; each kernel verifies and comes back from its text.
+
+#![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
+
+mod support;
+
+use netc::geometry::{Padding, PoolGeometry};
+use netc::graph::interpret::{Data, Precision, Tensor as Value, evaluate};
+use netc::graph::{Adam, Builder, Initializer, LrnGeometry, Op, Sgd};
+use netc::kernel::interpret::{Memory, Order, run_in_order};
+use netc::kernel::schedule::{self, Tensor};
+use netc::kernel::text::{parse, print};
+use netc::kernel::verify::verify;
+use netc::kernel::{BufferId, DType, Kernel};
+use netc_runtime::random::Stream;
+
+/// Random numbers for one test.
+struct Draw(Stream);
+
+impl Draw {
+    fn new(seed: u64) -> Draw {
+        Draw(Stream::new(seed, [0x7363_6864, 0, 0]))
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        self.0.below(n as u32) as usize
+    }
+
+    /// In [−2, 2), exact in single precision.
+    fn real(&mut self, shape: &[usize]) -> Value {
+        let count = shape.iter().product();
+        Value::real(shape, (0..count).map(|_| f64::from(self.0.unit() * 4.0 - 2.0)).collect())
+    }
+
+    fn positive(&mut self, shape: &[usize]) -> Value {
+        let count = shape.iter().product();
+        Value::real(shape, (0..count).map(|_| f64::from(self.0.unit() + 0.25)).collect())
+    }
+
+    fn labels(&mut self, count: usize, classes: usize) -> Value {
+        Value::i32([count], (0..count).map(|_| self.below(classes) as i32).collect())
+    }
+
+    /// A place for a tensor: rows, channels last with or without halo, part of a wider tensor.
+    fn place(&mut self, dtype: DType, dims: &[usize]) -> Tensor {
+        let halo = |d: &mut Draw| Padding { top: d.below(3), bottom: d.below(3), left: d.below(3), right: d.below(3) };
+        match (dims, self.below(4)) {
+            (_, 0) => Tensor::row_major(dtype, dims),
+            (&[n, c, h, w], 1) => Tensor::channels_last(dtype, [n, c, h, w], Padding::default()),
+            (&[n, c, h, w], 2) => {
+                let halo = halo(self);
+                Tensor::channels_last(dtype, [n, c, h, w], halo)
+            }
+            (&[n, c, h, w], _) => {
+                let (more, halo) = (1 + self.below(9), halo(self));
+                Tensor::channels_last(dtype, [n, c + more, h, w], halo).channels(self.below(more + 1), c)
+            }
+            (&[n, c], _) => {
+                let more = self.below(9);
+                Tensor::row_major(dtype, &[n, c + more]).channels(self.below(more + 1), c)
+            }
+            _ => Tensor::row_major(dtype, dims),
+        }
+    }
+}
+
+fn dtype(value: &Value) -> DType {
+    match value.data {
+        Data::Real(_) => DType::F32,
+        Data::I32(_) => DType::I32,
+        Data::U8(_) => DType::U8,
+    }
+}
+
+/// Places of a tensor's elements in its buffer, in row-major order of its shape.
+fn places(tensor: &Tensor) -> Vec<usize> {
+    let mut places = vec![tensor.offset];
+    for (size, stride) in tensor.dims.iter().zip(&tensor.strides) {
+        places = places.iter().flat_map(|p| (0..*size).map(move |i| p + i * stride)).collect();
+    }
+    places
+}
+
+/// A buffer that holds `value` where `tensor` is and garbage around.
+fn memory(tensor: &Tensor, value: &Value) -> Memory {
+    let mut memory = Memory::garbage(tensor.dtype, tensor.len);
+    for (at, place) in places(tensor).into_iter().enumerate() {
+        match (&mut memory, &value.data) {
+            (Memory::F32(m), Data::Real(v)) => m[place] = v[at] as f32,
+            (Memory::I32(m), Data::I32(v)) => m[place] = v[at],
+            (Memory::U8(m), Data::U8(v)) => m[place] = v[at],
+            _ => panic!("types"),
+        }
+    }
+    memory
+}
+
+/// The bytes of a buffer, so that NaN equals NaN.
+fn bits(memory: &Memory) -> Vec<u32> {
+    match memory {
+        Memory::F32(x) => x.iter().map(|x| x.to_bits()).collect(),
+        Memory::I32(x) => x.iter().map(|x| *x as u32).collect(),
+        Memory::U8(x) => x.iter().map(|x| u32::from(*x)).collect(),
+    }
+}
+
+/// Asserts that a buffer holds `expected` and, around it, what it held `before`.
+fn assert_holds(what: &str, tensor: &Tensor, before: &Memory, after: &Memory, expected: &Value, tolerance: f64) {
+    let places = places(tensor);
+    let mut untouched = vec![true; tensor.len];
+    places.iter().for_each(|p| untouched[*p] = false);
+    for (at, (a, b)) in bits(before).iter().zip(bits(after)).enumerate() {
+        assert!(!untouched[at] || *a == b, "{what}: element {at} of the buffer, outside of the tensor, changed");
+    }
+    match (after, &expected.data) {
+        (Memory::F32(actual), Data::Real(expected)) => {
+            let scale = expected.iter().filter(|x| x.is_finite()).fold(1e-20f64, |m, x| m.max(x.abs()));
+            for (i, (place, e)) in places.iter().zip(expected).enumerate() {
+                let a = f64::from(actual[*place]);
+                let fine = (a - e).abs() <= tolerance * scale || a == *e || (a.is_nan() && e.is_nan());
+                assert!(fine, "{what}: element {i} is {a}, expected {e} (largest {scale})");
+            }
+        }
+        (Memory::I32(actual), Data::I32(expected)) => {
+            for (i, (place, e)) in places.iter().zip(expected).enumerate() {
+                assert_eq!(actual[*place], *e, "{what}: element {i}");
+            }
+        }
+        _ => panic!("{what}: types"),
+    }
+}
+
+/// What holds of every kernel: it verifies, and its text reads back as itself.
+fn sound(kernel: &Kernel) {
+    let text = print(kernel);
+    assert_eq!(verify(kernel), Ok(()), "{text}");
+    assert_eq!(parse(&text).as_ref(), Ok(kernel), "{text}");
+}
+
+/// Runs a kernel in all ways on `buffers` and checks what the last `results.len()` of them hold.
+fn runs(kernel: &Kernel, buffers: &[Memory], results: &[(&Tensor, &Value)], compiled: bool, tolerance: f64) {
+    sound(kernel);
+    let first = buffers.len() - results.len();
+    let check = |how: &str, ran: &[Memory]| {
+        for (i, (tensor, expected)) in results.iter().enumerate() {
+            let what = format!("{} {how}, {}\n{}", kernel.name, kernel.buffers[first + i].name, print(kernel));
+            assert_holds(&what, tensor, &buffers[first + i], &ran[first + i], expected, tolerance);
+        }
+        for i in 0..first {
+            assert_eq!(bits(&ran[i]), bits(&buffers[i]), "{} {how}: operand {i} changed", kernel.name);
+        }
+    };
+    let mut forward = buffers.to_vec();
+    run_in_order(kernel, &mut forward, Order::Forward).unwrap_or_else(|e| panic!("{e}\n{}", print(kernel)));
+    check("interpreted", &forward);
+    let mut reversed = buffers.to_vec();
+    run_in_order(kernel, &mut reversed, Order::Reversed).unwrap();
+    for (a, b) in forward.iter().zip(&reversed) {
+        assert_eq!(bits(a), bits(b), "{}: the order of the parallel loop shows", kernel.name);
+    }
+    if compiled {
+        let mut ran = buffers.to_vec();
+        support::run_compiled(kernel, &mut ran, &netc::codegen::host());
+        check("compiled", &ran);
+    }
+}
+
+/// Every value of a graph of one node.
+fn expected(op: &Op, operands: &[Value], shape: Option<&[usize]>, results: usize) -> Vec<Value> {
+    let mut b = Builder::new("infer", &[]);
+    let inputs: Vec<_> = operands.iter().enumerate().map(|(i, v)| b.input(&format!("x{i}"), v.of_type())).collect();
+    let mut outputs = b.try_node(op.clone(), &inputs, shape, "r.y").unwrap();
+    if matches!(op, Op::MaxPool(_)) && results == 2 {
+        outputs.push(b.pool_index(netc::graph::NodeId(0)).unwrap());
+    }
+    for (i, v) in outputs.iter().enumerate() {
+        b.output(&format!("y{i}"), *v);
+    }
+    let graph = b.finish();
+    let values = evaluate(&graph, Precision::Double, operands, &[]).unwrap();
+    graph.outputs.iter().map(|(_, v)| values[v.0 as usize].clone()).collect()
+}
+
+/// Checks an operation's schedule in several layouts, for vectors of 4, 8 and 16.
+fn check_within(op: Op, operands: &[Value], shape: Option<&[usize]>, results: usize, tolerance: f64) {
+    let expected = expected(&op, operands, shape, results);
+    assert_eq!(expected.len(), results);
+    let mut draw = Draw::new(operands.iter().map(|v| v.shape.iter().product::<usize>() as u64).sum());
+    for round in 0..6 {
+        let lanes = [8, 4, 16][round % 3];
+        let mut place = |v: &Value| draw.place(dtype(v), &v.shape);
+        let inputs: Vec<Tensor> = operands.iter().map(&mut place).collect();
+        let outputs: Vec<Tensor> = expected.iter().map(&mut place).collect();
+        let kernel = schedule::op(&op, lanes, "schedule", &inputs, &outputs).unwrap();
+        let operands = inputs.iter().zip(operands).map(|(t, v)| memory(t, v));
+        let buffers: Vec<Memory> = operands.chain(outputs.iter().map(|t| Memory::garbage(t.dtype, t.len))).collect();
+        let results: Vec<(&Tensor, &Value)> = outputs.iter().zip(&expected).collect();
+        runs(&kernel, &buffers, &results, round == 0, tolerance);
+    }
+}
+
+fn check(op: Op, operands: &[Value], shape: Option<&[usize]>, results: usize) {
+    check_within(op, operands, shape, results, 1e-6);
+}
+
+/// Shapes that exercise whole and partial vectors, single rows, one channel.
+const IMAGES: [[usize; 4]; 6] =
+    [[2, 3, 5, 7], [1, 8, 1, 1], [3, 19, 2, 3], [2, 16, 4, 4], [1, 1, 6, 9], [1, 37, 30, 11]];
+
+#[test]
+fn elementwise() {
+    let mut d = Draw::new(1);
+    for shape in IMAGES.iter().map(|s| s.as_slice()).chain([[3, 5].as_slice(), &[1, 70], &[40, 300], &[2, 9001]]) {
+        let (x, y, dy) = (d.real(shape), d.positive(shape), d.real(shape));
+        for op in [Op::Relu, Op::Sigmoid, Op::Tanh] {
+            check(op, std::slice::from_ref(&x), None, 1);
+        }
+        check(Op::ReluGrad, &[x.clone(), dy.clone()], None, 1);
+        check(Op::SigmoidGrad, &[y.clone(), dy.clone()], None, 1);
+        check(Op::TanhGrad, &[y, dy.clone()], None, 1);
+        check(Op::Add, &[x.clone(), dy.clone()], None, 1);
+        let bias = d.real(&shape[1..2]);
+        check(Op::AddBias, &[x.clone(), bias], None, 1);
+        check(Op::MseGrad, &[x.clone(), dy.clone()], None, 1);
+        check(Op::Mse, &[x, dy], None, 1);
+    }
+}
+
+#[test]
+fn relu_keeps_nan() {
+    let x = Value::real([1, 5], vec![f64::NAN, -1.0, 2.0, f64::NEG_INFINITY, f64::INFINITY]);
+    check(Op::Relu, &[x], None, 1);
+}
+
+#[test]
+fn bytes_are_normalized() {
+    let mut d = Draw::new(2);
+    for shape in IMAGES {
+        let bytes = (0..shape.iter().product()).map(|_| d.below(256) as u8).collect();
+        let (scale, shift) = (0..shape[1]).map(|c| (0.01 * c as f64 + 0.1, -1.5 + c as f64)).unzip();
+        check(Op::Normalize { scale, shift }, &[Value::u8(shape, bytes)], None, 1);
+    }
+}
+
+#[test]
+fn dropout_numbers_elements_by_their_coordinates() {
+    let mut d = Draw::new(3);
+    for (at, shape) in IMAGES.iter().map(|s| s.as_slice()).chain([[3, 50].as_slice()]).enumerate() {
+        let operands = [d.real(shape), Value::i32([2], vec![-7, 1 << 20]), Value::i32([], vec![at as i32])];
+        check(Op::Dropout { p: 0.4, stream: 5 }, &operands, None, 1);
+        check(Op::Dropout { p: 0.0, stream: 5 }, &operands, None, 1);
+    }
+}
+
+#[test]
+fn biases() {
+    let mut d = Draw::new(4);
+    for shape in IMAGES.iter().map(|s| s.as_slice()).chain([[3, 5].as_slice(), &[130, 33], &[1, 16]]) {
+        check(Op::BiasGrad, &[d.real(shape)], None, 1);
+    }
+}
+
+#[test]
+fn local_response_normalization() {
+    let mut d = Draw::new(5);
+    for shape in IMAGES {
+        for (before, after, beta, groups) in
+            [(2, 2, 0.75, 1), (1, 2, 0.5, 1), (0, 0, 1.0, 1), (3, 1, 0.6, 1), (2, 2, 0.75, 2), (20, 2, 0.75, 1)]
+        {
+            if shape[1] % groups != 0 {
+                continue;
+            }
+            let op = LrnGeometry { before, after, scale: 0.2, beta, k: 2.0, groups };
+            check(Op::Lrn(op), &[d.real(&shape)], None, 1);
+            check_within(Op::LrnGrad(op), &[d.real(&shape), d.real(&shape)], None, 1, 2e-6);
+        }
+    }
+}
+
+fn pools() -> Vec<PoolGeometry> {
+    let pad = |top, bottom, left, right| Padding { top, bottom, left, right };
+    let pool = |kernel, stride, padding, ceil| PoolGeometry { kernel, stride, padding, ceil };
+    vec![
+        pool([3, 3], [2, 2], pad(0, 0, 0, 0), false),
+        pool([2, 2], [2, 2], pad(0, 0, 0, 0), true),
+        pool([3, 2], [1, 2], pad(1, 1, 1, 0), false),
+        pool([3, 3], [2, 2], pad(1, 1, 1, 1), true),
+        pool([4, 3], [3, 2], pad(2, 1, 0, 2), true),
+        pool([1, 1], [2, 3], pad(0, 0, 0, 0), false),
+        // Too many taps to write out.
+        pool([6, 7], [1, 1], pad(3, 3, 3, 3), false),
+    ]
+}
+
+#[test]
+fn pooling() {
+    let mut d = Draw::new(6);
+    for shape in [[2, 3, 7, 8], [1, 19, 5, 6], [1, 1, 13, 9]] {
+        for pool in pools() {
+            // Few distinct values: ties.
+            let mut x = d.real(&shape);
+            if let Data::Real(x) = &mut x.data {
+                x.iter_mut().for_each(|x| *x = x.round());
+            }
+            check(Op::MaxPool(pool), std::slice::from_ref(&x), None, 1);
+            let found = expected(&Op::MaxPool(pool), std::slice::from_ref(&x), None, 2);
+            check(Op::MaxPool(pool), &[x], None, 2);
+            let dy = d.real(&found[0].shape);
+            check(Op::MaxPoolGrad(pool), &[found[1].clone(), dy.clone()], Some(&shape), 1);
+            for count_include_pad in [false, true] {
+                check(Op::AvgPool { pool, count_include_pad }, &[d.real(&shape)], None, 1);
+                check(Op::AvgPoolGrad { pool, count_include_pad }, std::slice::from_ref(&dy), Some(&shape), 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_maximum_with_nan_is_nan() {
+    let pool = pools()[0];
+    let mut x = vec![1.0; 49];
+    (x[10], x[24], x[48], x[0]) = (f64::NAN, f64::NAN, f64::INFINITY, f64::NEG_INFINITY);
+    check(Op::MaxPool(pool), &[Value::real([1, 1, 7, 7], x)], None, 2);
+}
+
+#[test]
+fn adaptive_pooling() {
+    let mut d = Draw::new(7);
+    for shape in [[2, 3, 7, 8], [1, 19, 6, 6], [3, 9, 2, 3]] {
+        for output in [[1, 1], [2, 3], [6, 6], [7, 5]] {
+            check(Op::AdaptiveAvgPool { output }, &[d.real(&shape)], None, 1);
+            let dy = d.real(&[shape[0], shape[1], output[0], output[1]]);
+            check(Op::AdaptiveAvgPoolGrad { output }, &[dy], Some(&shape), 1);
+        }
+    }
+}
+
+#[test]
+fn batch_normalization() {
+    let mut d = Draw::new(8);
+    let epsilon = 1e-3;
+    for shape in IMAGES.iter().map(|s| s.as_slice()).chain([[9, 21].as_slice()]) {
+        if shape.iter().product::<usize>() == shape[1] {
+            continue;
+        }
+        let (x, dy) = (d.real(shape), d.real(shape));
+        let c = &shape[1..2];
+        let (gamma, beta, mean, variance) = (d.real(c), d.real(c), d.real(c), d.positive(c));
+        check_within(Op::BatchNormTrain { epsilon }, &[x.clone(), gamma.clone(), beta.clone()], None, 3, 2e-6);
+        let given = [x.clone(), gamma.clone(), beta, mean, variance];
+        check(Op::BatchNormInfer { epsilon }, &given, None, 1);
+        let statistics = expected(&Op::BatchNormTrain { epsilon }, &given[..3], None, 3);
+        let operands = [x, gamma, statistics[1].clone(), statistics[2].clone(), dy];
+        check_within(Op::BatchNormGrad { epsilon }, &operands, None, 3, 4e-6);
+        let update = Op::RunningUpdate { momentum: 0.1, correction: 1.25 };
+        check(update, &[d.real(c), d.real(c)], None, 1);
+    }
+}
+
+#[test]
+fn softmax_and_losses() {
+    let mut d = Draw::new(9);
+    for shape in IMAGES.iter().map(|s| s.as_slice()).chain([[3, 10].as_slice(), &[70, 37]]) {
+        let (x, dy) = (d.real(shape), d.real(shape));
+        check(Op::Softmax, &[x], None, 1);
+        check(Op::SoftmaxGrad, &[d.positive(shape), dy], None, 1);
+    }
+    for (batch, classes) in [(1, 2), (3, 10), (70, 37), (5, 16)] {
+        for label_smoothing in [0.0, 0.1] {
+            let (logits, labels) = (d.real(&[batch, classes]), d.labels(batch, classes));
+            check(Op::CrossEntropy { label_smoothing }, &[logits.clone(), labels.clone()], None, 2);
+            check(Op::CrossEntropyGrad { label_smoothing }, &[d.positive(&[batch, classes]), labels], None, 1);
+        }
+    }
+}
+
+#[test]
+fn labels_that_are_no_class_make_the_loss_infinite() {
+    let mut d = Draw::new(10);
+    let logits = d.real(&[2, 5]);
+    let t = |dtype, dims: &[usize]| Tensor::row_major(dtype, dims);
+    let (x, l) = (t(DType::F32, &[2, 5]), t(DType::I32, &[2]));
+    let kernel = schedule::cross_entropy(8, "loss", 0.0, &x, &l, &t(DType::F32, &[]), &t(DType::F32, &[2, 5]));
+    for label in [-1, 5, i32::MAX, i32::MIN] {
+        let labels = Value::i32([2], vec![1, label]);
+        let buffers =
+            [memory(&x, &logits), memory(&l, &labels), Memory::zeros(DType::F32, 1), Memory::zeros(DType::F32, 10)];
+        let probabilities = expected(&Op::Softmax, std::slice::from_ref(&logits), None, 1);
+        let loss = Value::real([], vec![f64::INFINITY]);
+        let results = [(&t(DType::F32, &[]), &loss), (&x, &probabilities[0])];
+        runs(&kernel, &buffers, &results, label == i32::MAX, 1e-6);
+    }
+}
+
+#[test]
+fn initial_contents() {
+    let stream = 3;
+    for shape in [vec![7], vec![5, 3], vec![4, 3, 3, 3], vec![130, 70]] {
+        check(Op::Initialize(Initializer::Constant(0.25)), &[], Some(&shape), 1);
+        for op in
+            [Initializer::Normal { mean: 0.5, std: 2.0, stream }, Initializer::Uniform { low: -1.0, high: 3.0, stream }]
+        {
+            check(Op::Initialize(op), &[Value::i32([2], vec![123, -9])], Some(&shape), 1);
+        }
+    }
+}
+
+/// Checks an update that writes its results over the operands numbered `over`.
+fn check_in_place(op: &Op, operands: &[Value], over: &[usize]) {
+    check(op.clone(), operands, None, over.len());
+    let expected = expected(op, operands, None, over.len());
+    let tensors: Vec<Tensor> = operands.iter().map(|v| Tensor::row_major(DType::F32, &v.shape)).collect();
+    let results: Vec<Tensor> = over.iter().map(|i| tensors[*i].clone()).collect();
+    let mut kernel = schedule::op(op, 8, "update", &tensors, &results).unwrap();
+    for (at, operand) in over.iter().enumerate().rev() {
+        kernel = schedule::share(kernel, BufferId(*operand as u32), BufferId((operands.len() + at) as u32));
+    }
+    sound(&kernel);
+    let mut buffers: Vec<Memory> = tensors.iter().zip(operands).map(|(t, v)| memory(t, v)).collect();
+    let before = buffers.clone();
+    run_in_order(&kernel, &mut buffers, Order::Reversed).unwrap();
+    for (i, tensor) in tensors.iter().enumerate() {
+        match over.iter().position(|o| *o == i) {
+            Some(at) => assert_holds("in place", tensor, &before[i], &buffers[i], &expected[at], 1e-6),
+            None => assert_eq!(buffers[i], before[i]),
+        }
+    }
+}
+
+#[test]
+fn optimizer_steps() {
+    let mut d = Draw::new(11);
+    let sgd = Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0, lr_scale: 1.0, rate_in_velocity: false };
+    let adam = Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-3, weight_decay: 0.0, lr_scale: 1.0, decoupled: false };
+    for shape in [vec![7], vec![13, 3, 3, 3], vec![90, 100]] {
+        let [w, g, m] = [(); 3].map(|()| d.real(&shape));
+        let v = d.positive(&shape);
+        let [lr, c1, c2] = [0.1, 0.2, 0.3].map(|x| Value::f32([], &[x]));
+        for (weight_decay, lr_scale) in [(0.0, 1.0), (0.05, 2.0)] {
+            let plain = Sgd { weight_decay, lr_scale, ..sgd };
+            check_in_place(&Op::SgdUpdate(plain), &[w.clone(), g.clone(), lr.clone()], &[0]);
+            for (nesterov, rate_in_velocity) in [(false, false), (true, false), (false, true), (true, true)] {
+                let op = Op::SgdUpdate(Sgd { momentum: 0.9, nesterov, rate_in_velocity, ..plain });
+                check_in_place(&op, &[w.clone(), g.clone(), v.clone(), lr.clone()], &[0, 2]);
+            }
+            for decoupled in [false, true] {
+                let op = Op::AdamUpdate(Adam { weight_decay, lr_scale, decoupled, ..adam });
+                let scalars = [c1.clone(), c2.clone(), lr.clone()];
+                let operands = [&[w.clone(), g.clone(), m.clone(), v.clone()], &scalars[..]].concat();
+                check_in_place(&op, &operands, &[0, 2, 3]);
+            }
+        }
+        check_in_place(&Op::BiasCorrection { beta: 0.99 }, &[c1], &[0]);
+    }
+}
+
+#[test]
+fn copies_between_all_layouts() {
+    let mut d = Draw::new(12);
+    for shape in IMAGES {
+        let [n, c, h, w] = shape;
+        let x = d.real(&shape);
+        for to in [vec![n, c, h, w], vec![n, c * h * w], vec![n, c * h, w, 1], vec![n * c, h * w]] {
+            check(Op::Reshape, std::slice::from_ref(&x), Some(&to), 1);
+        }
+        if c > 2 {
+            check(Op::Slice { start: 1 }, &[x], Some(&[n, c - 2, h, w]), 1);
+        }
+    }
+    // Shapes without a common refinement.
+    check(Op::Reshape, &[d.real(&[2, 3, 5, 7])], Some(&[5, 6, 7, 1]), 1);
+    check(Op::Reshape, &[d.real(&[70, 99])], Some(&[99, 70]), 1);
+}
+
+#[test]
+fn clearing_a_halo_leaves_the_image() {
+    let mut d = Draw::new(13);
+    for shape in IMAGES {
+        for sides in [[1, 1, 1, 1], [2, 0, 1, 3], [0, 0, 0, 1], [0, 1, 0, 0], [0, 0, 2, 0]] {
+            let [top, bottom, left, right] = sides;
+            let x = Tensor::channels_last(DType::F32, shape, Padding { top, bottom, left, right });
+            let kernel = schedule::fill_halo(8, "halo", &x);
+            let value = d.real(&shape);
+            let Memory::F32(image) = memory(&x, &value) else { panic!("f32") };
+            // The whole buffer as one row.
+            let whole = Tensor::rows(&[1, x.len]);
+            let cleared = image.iter().map(|x| if x.is_nan() { 0.0 } else { f64::from(*x) }).collect();
+            let results = [(&whole, &Value::real([1, x.len], cleared))];
+            runs(&kernel, &[Memory::F32(image)], &results, sides[0] == 2, 0.0);
+        }
+        let x = d.place(DType::F32, &shape);
+        let kernel = schedule::fill(8, "fill", 0.5, &x);
+        let filled = Value::real(shape, vec![0.5; shape.iter().product()]);
+        runs(&kernel, &[Memory::garbage(DType::F32, x.len)], &[(&x, &filled)], false, 0.0);
+    }
+}
