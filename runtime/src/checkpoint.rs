@@ -69,13 +69,14 @@ pub fn save_checkpoint(session: &Session, path: &Path, position: &Position) -> R
     save(session, path, Some(position))
 }
 
-/// Loads parameters and buffers from a weights file or checkpoint. On an error the session is as before.
+/// Loads parameters and buffers from a weights file or checkpoint. A file that does not fit changes nothing; if reading
+/// fails half-way, part of the weights are the file's.
 pub fn load_weights(session: &mut Session, path: &Path) -> Result<()> {
     let file = TensorFile::open(path)?;
     load(session, &file, Part::Weights)
 }
 
-/// Loads all states and the position from a checkpoint. On an error the session is as before.
+/// Loads all states and the position from a checkpoint; errors as [`load_weights`].
 pub fn load_checkpoint(session: &mut Session, path: &Path) -> Result<Position> {
     let file = TensorFile::open(path)?;
     let position = file
@@ -148,17 +149,10 @@ fn load(session: &mut Session, file: &TensorFile, part: Part) -> Result<()> {
         let program = session.manifest().name.clone();
         return Err(Error::Mismatch { path: file.path().to_owned(), program, problems });
     }
-    // All of it is read before any of it is used: a disk that fails half-way changes nothing.
+    // Straight into the state block: a second copy of all weights would be more memory than the program was said to need.
     let states: Vec<StateInfo> = session.manifest().states.iter().filter(|s| part.wants(s)).cloned().collect();
-    let mut contents = Vec::with_capacity(states.len());
     for state in &states {
-        let entry = &file.tensors()[&state.name];
-        let mut bytes = crate::memory::Block::zeroed(&format!("`{}`", state.name), entry.bytes as usize)?;
-        file.read(entry, 0, bytes.bytes_mut())?;
-        contents.push(bytes);
-    }
-    for (state, bytes) in states.iter().zip(&contents) {
-        session.state_bytes_mut(state).copy_from_slice(bytes.bytes());
+        file.read(&file.tensors()[&state.name], 0, session.state_bytes_mut(state))?;
     }
     Ok(())
 }

@@ -66,6 +66,19 @@ pub struct EpochReport {
     pub seconds: f64,
 }
 
+/// An evaluation within an epoch.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TestReport {
+    /// Steps done since the start of training.
+    pub step: u64,
+    /// The current epoch, from 0.
+    pub epoch: u64,
+    /// On the held-out part.
+    pub test: Evaluation,
+    /// Time since training was started or resumed.
+    pub seconds: f64,
+}
+
 /// Is told about progress. All methods have defaults that do nothing.
 pub trait Observer {
     /// Training begins.
@@ -78,6 +91,9 @@ pub trait Observer {
 
     /// So many images of so many were evaluated or classified.
     fn evaluate(&mut self, _done: usize, _total: usize) {}
+
+    /// The network was judged within an epoch.
+    fn test(&mut self, _report: &TestReport) {}
 
     /// An epoch was done.
     fn epoch(&mut self, _report: &EpochReport) {}

@@ -145,7 +145,9 @@ fn copy(image: &Image<'_>, view: &View, channels: usize, bgr: bool, out: &mut [u
         return Err(format!("has {have} channels; the network reads {channels}"));
     }
     out.fill(0);
-    for (channel, plane) in out.chunks_exact_mut(view.height * view.width).enumerate() {
+    let (first, last) = visible(view.left, view.width, image.width);
+    let plane_size = view.height * view.width;
+    for (channel, plane) in out.chunks_exact_mut(plane_size).enumerate() {
         let source = match (have, bgr && channels == 3) {
             (1, _) => 0,
             (_, true) => 2 - channel,
@@ -153,18 +155,35 @@ fn copy(image: &Image<'_>, view: &View, channels: usize, bgr: bool, out: &mut [u
         };
         for (y, row) in plane.chunks_exact_mut(view.width).enumerate() {
             let Some(source_row) = inside(view.top + y as isize, image.height) else { continue };
-            let line = &image.pixels[source_row * image.width * have..][..image.width * have];
-            for (x, value) in row.iter_mut().enumerate() {
-                let x = if view.mirror { view.width - 1 - x } else { x };
-                let Some(column) = inside(view.left + x as isize, image.width) else { continue };
-                *value = match &line[column * have..][..have] {
-                    [red, green, blue] if channels == 1 => luma(*red, *green, *blue),
-                    pixel => pixel[source],
-                };
+            let begin = source_row * image.width + (view.left + first as isize) as usize;
+            let line = &image.pixels[begin * have..][..(last - first) * have];
+            let row = &mut row[first..last];
+            match (have, channels) {
+                (1, _) => row.copy_from_slice(line),
+                (_, 1) => {
+                    for (value, pixel) in row.iter_mut().zip(line.chunks_exact(have)) {
+                        *value = luma(pixel[0], pixel[1], pixel[2]);
+                    }
+                }
+                _ => {
+                    for (value, pixel) in row.iter_mut().zip(line.chunks_exact(have)) {
+                        *value = pixel[source];
+                    }
+                }
             }
+        }
+        if view.mirror {
+            plane.chunks_exact_mut(view.width).for_each(<[u8]>::reverse);
         }
     }
     Ok(())
+}
+
+/// The columns of a view, `first..last`, that lie in an image of `width` columns when the view begins at `left`.
+fn visible(left: isize, view: usize, width: usize) -> (usize, usize) {
+    let first = usize::try_from(-left).unwrap_or(0).min(view);
+    let last = usize::try_from(width as isize - left).unwrap_or(0).clamp(first, view);
+    (first, last)
 }
 
 fn inside(position: isize, length: usize) -> Option<usize> {
@@ -257,6 +276,28 @@ mod tests {
         let geometry = geometry([1, 1, 4], None, CropInfo::None, 1.0, false);
         let out = prepare(&geometry, &image(1, 4, 1), Some(Stream::new(0, [0; 3])));
         assert_eq!(out, [21, 14, 7, 0]);
+    }
+
+    #[test]
+    fn the_padding_is_black_and_the_rest_in_its_place() {
+        let geometry = geometry([1, 3, 3], None, CropInfo::PaddedRandom(2), 0.0, false);
+        let source = Image { height: 2, width: 2, channels: 1, pixels: Cow::Owned(vec![1, 2, 3, 4]) };
+        for (top, left) in (-2..2).flat_map(|top| (-2..2).map(move |left| (top, left))) {
+            let view = View { top, left, height: 3, width: 3, mirror: false };
+            let mut out = vec![9; 9];
+            copy(&source, &view, 1, false, &mut out).unwrap();
+            for (i, &value) in out.iter().enumerate() {
+                let (y, x) = (top + i as isize / 3, left + i as isize % 3);
+                let expected = if (0..2).contains(&y) && (0..2).contains(&x) { 1 + 2 * y + x } else { 0 };
+                assert_eq!(isize::from(value), expected, "{top} {left} {i}");
+            }
+            let mut mirrored = vec![9; 9];
+            copy(&source, &View { mirror: true, ..view }, 1, false, &mut mirrored).unwrap();
+            out.chunks_exact_mut(3).for_each(<[u8]>::reverse);
+            assert_eq!(mirrored, out);
+        }
+        let drawn = |sample| prepare(&geometry, &source, Some(Stream::new(1, [0, sample, 0])));
+        assert!((0..20).map(drawn).any(|out| out.iter().filter(|&&v| v == 0).count() > 5));
     }
 
     #[test]

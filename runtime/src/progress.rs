@@ -1,6 +1,7 @@
 //! Progress bars on stderr, for an [`Observer`]; nothing is drawn unless stderr is a terminal.
 
-use crate::observer::{EpochReport, Observer, Start, StepReport};
+use crate::evaluate::Evaluation;
+use crate::observer::{EpochReport, Observer, Start, StepReport, TestReport};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fmt::Write;
 use std::ops::ControlFlow;
@@ -71,22 +72,28 @@ impl Observer for Bars {
         self.bar.set_position(done as u64);
     }
 
+    fn test(&mut self, report: &TestReport) {
+        self.bar.println(format!("step {}: {}; {:.0} s", report.step, judgement(&report.test), report.seconds));
+    }
+
     fn epoch(&mut self, report: &EpochReport) {
         let mut line = format!("epoch {}: loss {:.4}", report.epoch + 1, report.mean_loss);
         if let Some(accuracy) = report.accuracy {
             let _ = write!(line, ", {:.2} % right", 100.0 * accuracy);
         }
         if let Some(test) = &report.test {
-            let _ = write!(line, "; held-out loss {:.4}", test.loss);
-            if let Some(top1) = test.top1 {
-                let _ = write!(line, ", {:.2} % right", 100.0 * top1);
-            }
+            let _ = write!(line, "; {}", judgement(test));
         }
         let _ = write!(line, "; {:.0} s", report.seconds);
         self.bar.println(line);
         self.bar.finish_and_clear();
         self.showing = Showing::Nothing;
     }
+}
+
+fn judgement(test: &Evaluation) -> String {
+    let right = test.top1.map_or(String::new(), |top1| format!(", {:.2} % right", 100.0 * top1));
+    format!("held-out loss {:.4}{right}", test.loss)
 }
 
 impl Drop for Bars {

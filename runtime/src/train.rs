@@ -5,12 +5,12 @@
 //! interrupted, and the number of threads changes nothing.
 
 use crate::checkpoint::{Position, Sums, load_checkpoint, load_weights};
-use crate::data::{Dataset, Split};
+use crate::data::{Dataset, Split, some_of};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, evaluate, rank};
 use crate::journal::{Run, latest_checkpoint};
 use crate::loader::{Batch, Loader, LoaderPlan, feed};
-use crate::observer::{EpochReport, Observer, Start, StepReport};
+use crate::observer::{EpochReport, Observer, Start, StepReport, TestReport};
 use crate::preprocess::Geometry;
 use crate::program::TrainInfo;
 use crate::random::Stream;
@@ -41,6 +41,10 @@ pub struct TrainOptions {
     pub weights: Option<PathBuf>,
     /// Save a checkpoint every so many steps too, not only after each epoch.
     pub checkpoint_every: Option<u64>,
+    /// Judge the network every so many steps too, not only after each epoch.
+    pub evaluate_every: Option<u64>,
+    /// Judge it by at most so many images, evenly spread over the held-out part.
+    pub test_images: Option<usize>,
     /// How many checkpoints to keep.
     pub keep_checkpoints: usize,
     /// Log every so many steps.
@@ -60,6 +64,8 @@ impl TrainOptions {
             resume: false,
             weights: None,
             checkpoint_every: None,
+            evaluate_every: None,
+            test_images: None,
             keep_checkpoints: 2,
             log_every: 50,
             loaders: 1,
@@ -108,7 +114,8 @@ pub fn train(
     let mut trainer = Trainer {
         geometry: Geometry::new(session.manifest()),
         session,
-        data,
+        train: &data.train,
+        test: some_of(&data.test, options.test_images.unwrap_or(usize::MAX)),
         options,
         observer,
         recipe,
@@ -177,7 +184,8 @@ fn begin(session: &mut Session, options: &TrainOptions, images: usize) -> Result
 
 struct Trainer<'a> {
     session: &'a mut Session,
-    data: &'a Split,
+    train: &'a Arc<dyn Dataset>,
+    test: Arc<dyn Dataset>,
     options: &'a TrainOptions,
     observer: &'a mut dyn Observer,
     recipe: TrainInfo,
@@ -220,8 +228,8 @@ impl Trainer<'_> {
             program: manifest.hash.clone(),
             seed: self.position.seed,
             batch: manifest.batch,
-            images: self.data.train.len(),
-            test_images: self.data.test.len(),
+            images: self.train.len(),
+            test_images: self.test.len(),
             steps_per_epoch: self.steps_per_epoch,
             total_steps: self.total_steps,
             step: self.position.step,
@@ -252,14 +260,14 @@ impl Trainer<'_> {
         let first = self.position.epoch_step;
         let end = self.steps_per_epoch.min(first + (self.total_steps - self.position.step));
         let (seed, epoch) = (self.position.seed, self.position.epoch);
-        let images = self.data.train.len();
+        let images = self.train.len();
         let order = if self.recipe.shuffle {
             Stream::new(seed, [epoch as u32, 0, SHUFFLE]).permutation(images)
         } else {
             (0..images as u32).collect()
         };
         let loader = Loader::start(LoaderPlan {
-            dataset: Arc::clone(&self.data.train),
+            dataset: Arc::clone(self.train),
             geometry: self.geometry.clone(),
             order,
             batch: self.position.batch,
@@ -277,9 +285,18 @@ impl Trainer<'_> {
             if self.observer.step(&report).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
-            let every = self.options.checkpoint_every.unwrap_or(u64::MAX).max(1);
-            // At the end of an epoch the checkpoint comes after the evaluation.
-            if report.step.is_multiple_of(every) && report.epoch_step != end {
+            // At the end of an epoch all this is done anyway.
+            let due = |every: Option<u64>| {
+                report.epoch_step != end && every.is_some_and(|n| report.step.is_multiple_of(n.max(1)))
+            };
+            if due(self.options.evaluate_every)
+                && let Some(test) = self.judge()?
+            {
+                let report = TestReport { step: report.step, epoch: report.epoch, test, seconds: self.seconds() };
+                self.observer.test(&report);
+                self.run.note("test", &report)?;
+            }
+            if due(self.options.checkpoint_every) {
                 self.save()?;
             }
         }
@@ -324,10 +341,10 @@ impl Trainer<'_> {
     }
 
     fn judge(&mut self) -> Result<Option<Evaluation>> {
-        if self.data.test.is_empty() || !self.session.has("infer") {
+        if self.test.is_empty() || !self.session.has("infer") {
             return Ok(None);
         }
-        evaluate(self.session, &self.data.test, self.options.loaders, self.observer).map(Some)
+        evaluate(self.session, &self.test, self.options.loaders, self.observer).map(Some)
     }
 
     fn report(&self, test: Option<Evaluation>) -> EpochReport {
@@ -337,8 +354,12 @@ impl Trainer<'_> {
             mean_loss: mean_loss(&self.position.sums),
             accuracy: accuracy(&self.position.sums),
             test,
-            seconds: self.started.elapsed().as_secs_f64(),
+            seconds: self.seconds(),
         }
+    }
+
+    fn seconds(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
     }
 
     /// Moves the position to the start of the next epoch.

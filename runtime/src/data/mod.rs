@@ -111,6 +111,23 @@ pub struct Split {
     pub held_out: HeldOut,
 }
 
+impl Split {
+    /// What a finished network is judged by: the test part or, where the data are too few to hold any out, all of them.
+    pub fn judge(&self) -> &Arc<dyn Dataset> {
+        if self.test.is_empty() { &self.train } else { &self.test }
+    }
+}
+
+/// At most `count` samples of `dataset`, evenly spread over it.
+pub fn some_of(dataset: &Arc<dyn Dataset>, count: usize) -> Arc<dyn Dataset> {
+    let all = dataset.len();
+    if count >= all {
+        return Arc::clone(dataset);
+    }
+    let spread = |i: usize| (i as u128 * all as u128 / count as u128) as u32;
+    Arc::new(Subset { all: Arc::clone(dataset), indices: (0..count).map(spread).collect() })
+}
+
 /// How data were split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeldOut {

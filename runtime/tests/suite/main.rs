@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps nothing fails as it should")]
 
 mod checkpoints;
+mod damage;
 mod data;
 mod disks;
 mod files;

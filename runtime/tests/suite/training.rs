@@ -20,6 +20,7 @@ struct Notes {
     steps: Vec<StepReport>,
     epochs: Vec<EpochReport>,
     starts: Vec<observer::Start>,
+    tests: Vec<observer::TestReport>,
     saved: usize,
 }
 
@@ -34,6 +35,10 @@ impl Observer for Notes {
             std::process::abort();
         }
         if self.stop_at == Some(report.step) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn test(&mut self, report: &observer::TestReport) {
+        self.tests.push(report.clone());
     }
 
     fn epoch(&mut self, report: &EpochReport) {
@@ -229,6 +234,19 @@ fn steps_end_training_within_an_epoch_and_more_can_follow() {
     let again = bench.train(1, &options("four", 10, true), &mut Notes::default()).unwrap();
     assert_eq!((again.position.step, again.test), (10, None));
     assert_eq!(bench.weights("four"), bench.weights("ten"));
+}
+
+#[test]
+fn judging_within_an_epoch_and_by_fewer_images_changes_no_weight() {
+    let bench = bench(&lively());
+    bench.train(1, &bench.options("plain"), &mut Notes::default()).unwrap();
+    let options = TrainOptions { evaluate_every: Some(3), test_images: Some(4), ..bench.options("judged") };
+    let mut notes = Notes::default();
+    let summary = bench.train(1, &options, &mut notes).unwrap();
+    assert_eq!(notes.tests.iter().map(|t| t.step).collect::<Vec<_>>(), [3, 6, 9, 12, 15, 18]);
+    assert!(notes.tests.iter().all(|t| t.test.images == 4));
+    assert_eq!((summary.test.unwrap().images, notes.starts[0].test_images), (4, 4));
+    assert_eq!(bench.weights("judged"), bench.weights("plain"));
 }
 
 #[test]
