@@ -1,12 +1,32 @@
 //! # netc-runtime: runs and trains what netc compiled
 //!
-//! Takes a program directory or shared library with its [`program::Manifest`], data and a recipe; gives trained
-//! weights, metrics and predictions. Never sees LLVM, a graph or a source span.
+//! Takes a compiled program, data and a recipe; gives trained weights, metrics and predictions. Never sees LLVM, a
+//! graph or a source span, and prints nothing: progress goes to an [`observer::Observer`].
 //!
-//! | module | owns |
-//! |---|---|
-//! | [`program`] | the contract: manifest, entry points |
-//! | [`random`] | counter-based random numbers |
+//! ```text
+//! library (.so + manifest) ─▶ session (state, arena, scratch, ports) ◀─ threads
+//!                                │
+//! data ─▶ preprocess ─▶ loader ──┼─▶ train ─▶ journal: weights, checkpoints, log
+//!                                ├─▶ evaluate
+//!                                └─▶ predict
+//! ```
+//!
+//! Weights after a number of steps are the same bytes for any number of threads, and across a kill and a resume: random
+//! choices depend on seed, epoch and sample alone ([`random`]), and files are replaced whole or not at all ([`files`]).
+//!
+//! ```no_run
+//! use netc_runtime::{Result, data, library, observer, session, threads, train};
+//! use std::{path::Path, sync::Arc};
+//!
+//! fn learn(program: &Path, images: &Path, run: &Path) -> Result<()> {
+//!     let program = Arc::new(library::Program::load(program)?);
+//!     let data = data::open(images, program.manifest())?;
+//!     let mut session = session::Session::new(program, Arc::new(threads::Pool::new(0)?))?;
+//!     let options = train::TrainOptions { epochs: Some(5), ..train::TrainOptions::new(run.to_owned()) };
+//!     train::train(&mut session, &data, &options, &mut observer::Silent)?;
+//!     Ok(())
+//! }
+//! ```
 
 pub mod checkpoint;
 pub mod data;

@@ -5,7 +5,7 @@
 //! interrupted, and the number of threads changes nothing.
 
 use crate::checkpoint::{Position, Sums, load_checkpoint, load_weights};
-use crate::data::{Dataset, Split, some_of};
+use crate::data::{Dataset, Split, spread};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, evaluate, rank};
 use crate::journal::{Run, latest_checkpoint};
@@ -115,7 +115,7 @@ pub fn train(
         geometry: Geometry::new(session.manifest()),
         session,
         train: &data.train,
-        test: some_of(&data.test, options.test_images.unwrap_or(usize::MAX)),
+        test: spread(&data.test, options.test_images.unwrap_or(usize::MAX)),
         options,
         observer,
         recipe,

@@ -119,13 +119,13 @@ impl Split {
 }
 
 /// At most `count` samples of `dataset`, evenly spread over it.
-pub fn some_of(dataset: &Arc<dyn Dataset>, count: usize) -> Arc<dyn Dataset> {
+pub fn spread(dataset: &Arc<dyn Dataset>, count: usize) -> Arc<dyn Dataset> {
     let all = dataset.len();
     if count >= all {
         return Arc::clone(dataset);
     }
-    let spread = |i: usize| (i as u128 * all as u128 / count as u128) as u32;
-    Arc::new(Subset { all: Arc::clone(dataset), indices: (0..count).map(spread).collect() })
+    let place = |i: usize| (i as u128 * all as u128 / count as u128) as u32;
+    Arc::new(Subset { all: Arc::clone(dataset), indices: (0..count).map(place).collect() })
 }
 
 /// How data were split.
