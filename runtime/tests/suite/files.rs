@@ -46,6 +46,18 @@ pub fn write_tensors(path: &Path, count: usize, labels: &[i64]) {
     tensorfile::write(path, &tensors, &BTreeMap::new()).unwrap();
 }
 
+/// Writes `count` images with three target values each: 1 for the class, 0 for the others.
+pub fn write_targets(path: &Path, count: usize) {
+    let images: Vec<u8> = (0..count).flat_map(pixels).flat_map(|p| (f32::from(p) / 255.0).to_le_bytes()).collect();
+    let target = |i: usize| (0..3).map(move |k| if k == i % 3 { 1.0f32 } else { 0.0 });
+    let targets: Vec<u8> = (0..count).flat_map(target).flat_map(f32::to_le_bytes).collect();
+    let tensors = [
+        TensorData { name: "images", dtype: "F32", shape: &[count, 1, 3, 5], data: &images },
+        TensorData { name: "targets", dtype: "F32", shape: &[count, 3], data: &targets },
+    ];
+    tensorfile::write(path, &tensors, &BTreeMap::new()).unwrap();
+}
+
 /// A CIFAR-10 record: pixel p of channel c is 10 c + p mod 7.
 pub fn cifar_record(label: u8) -> Vec<u8> {
     let mut record = vec![label];

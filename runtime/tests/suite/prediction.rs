@@ -1,6 +1,6 @@
 //! Evaluating and predicting.
 
-use crate::files::{pixels, write_idx, write_image, write_tensors};
+use crate::files::{pixels, write_idx, write_image, write_targets, write_tensors};
 use crate::fixture::{Softmax, session};
 use netc_runtime::data::{Answer, open};
 use netc_runtime::observer::Silent;
@@ -51,6 +51,25 @@ fn evaluation_counts_a_partial_last_batch_once() {
     assert_eq!(classes, [0, 1, 2, 0, 2, 1]);
     assert_eq!(samples[1].answer, Some(Answer::Class(1)));
     assert!(predict_samples(&mut session, &*data.test, &[99], &mut Silent).is_err());
+}
+
+#[test]
+fn targets_are_judged_by_squared_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("test.safetensors");
+    write_targets(&path, 6);
+    let mut session = knowing(&Softmax::default());
+    let data = open(folder.path(), session.manifest()).unwrap();
+    let result = evaluate::evaluate(&mut session, &data.test, 1, &mut Silent).unwrap();
+    let expected: f64 = (0..6)
+        .flat_map(|i| (0..3).map(move |row| (i, row)))
+        .map(|(i, row)| {
+            let sum = pixels(i)[row * 5..][..5].iter().map(|&p| f64::from(p) / 255.0).sum::<f64>();
+            (sum - if row == i % 3 { 1.0 } else { 0.0 }).powi(2)
+        })
+        .sum();
+    assert!((result.loss - expected / 18.0).abs() < 1e-5, "{} {}", result.loss, expected / 18.0);
+    assert_eq!((result.images, result.top1, result.top5), (6, None, None));
 }
 
 /// A .npy file of version 1.

@@ -1,6 +1,6 @@
 //! The training loop: what it learns, that nothing changes its bits, and how it ends.
 
-use crate::files::{write_idx, write_tensors};
+use crate::files::{write_idx, write_targets, write_tensors};
 use crate::fixture::{Softmax, session};
 use netc_runtime::data::{Split, open};
 use netc_runtime::library::Program;
@@ -326,6 +326,11 @@ fn requests_that_cannot_be_met_are_refused() {
     let mut session = session(&bench.program, 1);
     let error = train(&mut session, &data, &bench.options("few"), &mut Silent).unwrap_err();
     assert!(error.to_string().contains("3 images to learn from do not fill one batch of 4"), "{error}");
+    let targets = few.path().join("t.safetensors");
+    write_targets(&targets, 8);
+    let data = open(&targets, bench.program.manifest()).unwrap();
+    let error = train(&mut session, &data, &bench.options("targets"), &mut Silent).unwrap_err();
+    assert!(error.to_string().contains("compares with class labels, but the data have `targets`"), "{error}");
     write_idx(few.path(), "train", 20);
     let data = open(few.path(), bench.program.manifest()).unwrap();
     let error = train(&mut session, &data, &resume("run"), &mut Silent).unwrap_err();
