@@ -495,3 +495,53 @@ fn clearing_a_halo_leaves_the_image() {
         runs(&kernel, &[Memory::garbage(DType::F32, x.len)], &[(&x, &filled)], false, 0.0);
     }
 }
+
+/// AlexNet's own sizes: algebra decides quickly what takes too long to try.
+#[test]
+fn large_kernels_verify_and_look_as_they_should() {
+    let image = |c: usize, size: usize, halo: usize| {
+        let halo = Padding { top: halo, bottom: halo, left: halo, right: halo };
+        Tensor::channels_last(DType::F32, [128, c, size, size], halo)
+    };
+    let pool = pools()[0];
+    let lrn = LrnGeometry { before: 2, after: 2, scale: 2e-5, beta: 0.75, k: 2.0, groups: 1 };
+    let (conv1, pooled) = (image(96, 55, 0), image(96, 27, 2));
+    let index = Tensor { dtype: DType::I32, ..image(96, 27, 0) };
+    let (flat, last) = (Tensor::rows(&[128, 9216]), image(256, 6, 0));
+    let (logits, labels, loss) = (Tensor::rows(&[128, 1000]), Tensor::row_major(DType::I32, &[128]), Tensor::rows(&[]));
+    let (seed, step) = (Tensor::row_major(DType::I32, &[2]), Tensor::row_major(DType::I32, &[]));
+    let (hidden, weights, channels) = (Tensor::rows(&[128, 4096]), Tensor::rows(&[4096, 9216]), Tensor::rows(&[96]));
+    let bytes = Tensor::row_major(DType::U8, &[128, 3, 224, 224]);
+    let sgd = Sgd { momentum: 0.9, nesterov: false, weight_decay: 5e-4, lr_scale: 1.0, rate_in_velocity: false };
+    let normal = Initializer::Normal { mean: 0.0, std: 0.01, stream: 1 };
+    let epsilon = 1e-5;
+    let pixels = image(3, 224, 2);
+    let cases: Vec<(Op, Vec<&Tensor>, Vec<&Tensor>)> = vec![
+        (Op::Relu, vec![&conv1], vec![&conv1]),
+        (Op::Lrn(lrn), vec![&conv1], vec![&conv1]),
+        (Op::LrnGrad(lrn), vec![&conv1, &conv1], vec![&conv1]),
+        (Op::MaxPool(pool), vec![&conv1], vec![&pooled, &index]),
+        (Op::MaxPoolGrad(pool), vec![&index, &pooled], vec![&conv1]),
+        (Op::AvgPool { pool, count_include_pad: false }, vec![&conv1], vec![&pooled]),
+        (Op::AvgPoolGrad { pool, count_include_pad: false }, vec![&pooled], vec![&conv1]),
+        (Op::AdaptiveAvgPool { output: [6, 6] }, vec![&pooled], vec![&last]),
+        (Op::Reshape, vec![&last], vec![&flat]),
+        (Op::Reshape, vec![&flat], vec![&last]),
+        (Op::Dropout { p: 0.5, stream: 2 }, vec![&hidden, &seed, &step], vec![&hidden]),
+        (Op::BiasGrad, vec![&conv1], vec![&channels]),
+        (Op::AddBias, vec![&conv1, &channels], vec![&conv1]),
+        (Op::BatchNormTrain { epsilon }, vec![&conv1, &channels, &channels], vec![&conv1, &channels, &channels]),
+        (Op::CrossEntropy { label_smoothing: 0.1 }, vec![&logits, &labels], vec![&loss, &logits]),
+        (Op::CrossEntropyGrad { label_smoothing: 0.1 }, vec![&logits, &labels], vec![&logits]),
+        (Op::SgdUpdate(sgd), vec![&weights, &weights, &weights, &loss], vec![&weights, &weights]),
+        (Op::Initialize(normal), vec![&seed], vec![&weights]),
+        (Op::Normalize { scale: vec![0.01; 3], shift: vec![-2.0; 3] }, vec![&bytes], vec![&pixels]),
+    ];
+    for (op, inputs, outputs) in cases {
+        let [inputs, outputs] = [inputs, outputs].map(|t| t.into_iter().cloned().collect::<Vec<_>>());
+        let kernel = schedule::op(&op, 8, op.mnemonic(), &inputs, &outputs).unwrap();
+        sound(&kernel);
+        let from = if inputs == [flat.clone()] { "_rows" } else { "" };
+        insta::assert_snapshot!(format!("{}{from}", op.mnemonic()), print(&kernel));
+    }
+}

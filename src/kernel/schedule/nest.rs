@@ -18,6 +18,9 @@ pub(super) struct Walk {
 struct Dimension {
     size: usize,
     steps: Vec<usize>,
+    /// What part of it is walked through.
+    begin: Index,
+    end: Index,
 }
 
 /// Walks through all coordinates of `dims`, in the order of the first walk's memory as far as that suits. `prologue` is
@@ -48,28 +51,40 @@ pub(super) fn nest<T>(
         iterations *= next.size;
         outer += 1;
     }
-    let inner = dims.split_off(outer);
+    let mut inner = dims.split_off(outer);
 
-    let vectors = vector.size / b.lanes;
-    let per_vector = total / iterations / vector.size * b.lanes;
-    let chunk = if total / iterations > 2 * GRAIN { (2 * GRAIN / per_vector).max(1) } else { vectors.max(1) };
-    let chunks = vectors.div_ceil(chunk).max(1);
+    // The next dimension, or the vectors themselves, are cut into pieces that are even and not too small.
+    let units = inner.first().map_or(vector.size / b.lanes, |d| d.size).max(1);
+    let wanted = (total / iterations).div_ceil(2 * GRAIN).min(units);
+    let piece = units.div_ceil(wanted);
+    let pieces = units.div_ceil(piece);
 
-    either_parallel(b, "part", iterations * chunks, |b, part| {
+    either_parallel(b, "part", iterations * pieces, |b, part| {
         let shared = prologue(b);
         let mut indices = start;
-        let mut rest = part.clone() / chunks as i64;
+        let at_piece = if iterations == 1 { part.clone() } else { part.clone() % pieces as i64 };
+        let mut rest = part / pieces as i64;
         for (at, dim) in dims.iter().enumerate().rev() {
             let coordinate = if at == 0 { rest.clone() } else { rest.clone() % dim.size as i64 };
             rest = rest / dim.size as i64;
             step(&mut indices, dim, &coordinate);
         }
+        let mut vector_piece = (vector.size / b.lanes, 1, Index::Const(0));
+        match inner.first_mut() {
+            Some(first) if pieces > 1 => {
+                let begin = at_piece * piece as i64;
+                first.end = (begin.clone() + piece).min(first.size);
+                first.begin = begin;
+            }
+            None => vector_piece = (piece, pieces, at_piece),
+            Some(_) => {}
+        }
         // A dimension that is side by side for another walk runs next to the vector: its cache lines are then used whole.
         let crossing = inner.iter().position(|d| d.steps.contains(&1) && !vector.steps.iter().all(|s| *s < 2));
         let (crossed, outside): (Vec<_>, Vec<_>) = inner.iter().enumerate().partition(|(at, _)| Some(*at) == crossing);
-        let chunk_at = part % chunks as i64;
         serial_loops(b, &outside.iter().map(|(_, d)| *d).collect::<Vec<_>>(), indices, &|b, indices| {
-            vector_blocks(b, vector.size, chunk, chunks, &chunk_at, &|b, first, width| {
+            let (piece, pieces, at_piece) = &vector_piece;
+            vector_blocks(b, vector.size, *piece, *pieces, at_piece, &|b, first, width| {
                 let mut indices = indices.clone();
                 step(&mut indices, &vector, &first);
                 serial_loops(b, &crossed.iter().map(|(_, d)| *d).collect::<Vec<_>>(), indices, &|b, indices| {
@@ -146,7 +161,12 @@ fn fused(dims: &[usize], walks: &[Walk]) -> Vec<Dimension> {
     let mut all: Vec<Dimension> = dims
         .iter()
         .enumerate()
-        .map(|(d, size)| Dimension { size: *size, steps: walks.iter().map(|w| w.strides[d]).collect() })
+        .map(|(d, size)| Dimension {
+            size: *size,
+            steps: walks.iter().map(|w| w.strides[d]).collect(),
+            begin: Index::Const(0),
+            end: Index::from(*size),
+        })
         .filter(|d| d.size > 1)
         .collect();
     all.sort_by_key(|d| std::cmp::Reverse(d.steps.first().copied()));
@@ -155,6 +175,7 @@ fn fused(dims: &[usize], walks: &[Walk]) -> Vec<Dimension> {
         match out.last_mut() {
             Some(last) if last.steps.iter().zip(&dim.steps).all(|(a, b)| *a == b * dim.size) => {
                 last.size *= dim.size;
+                last.end = Index::from(last.size);
                 last.steps = dim.steps;
             }
             _ => out.push(dim),
@@ -183,7 +204,7 @@ fn step(indices: &mut [Index], dim: &Dimension, coordinate: &Index) {
 fn serial_loops(b: &mut Builder, dims: &[&Dimension], indices: Vec<Index>, body: &dyn Fn(&mut Builder, Vec<Index>)) {
     match dims {
         [] => body(b, indices),
-        [dim, rest @ ..] => b.serial("at", dim.size, |b, at| {
+        [dim, rest @ ..] => b.for_loop("at", dim.begin.clone(), dim.end.clone(), LoopKind::Serial, |b, at| {
             let mut indices = indices;
             step(&mut indices, dim, &at);
             serial_loops(b, rest, indices, body);
