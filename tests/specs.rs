@@ -163,3 +163,74 @@ fn the_table_for_programs_has_the_same_numbers() {
     assert_eq!(table["layers"][1]["shape"], serde_json::json!([96, 55, 55]));
     assert_eq!(check::report::totals(&network), "62,378,344 params, 1,135.3 M MACs per image");
 }
+
+/// ResNet-18 as torchvision has it, written with blocks.
+const RESNET18: &str = "
+net: resnet18
+input: {name: image, shape: [3, 224, 224]}
+params: {width: 64}
+blocks:
+  basic:
+    params: {channels: null}
+    layers:
+      - conv: {name: conv1, kernels: channels, kernel_size: 3, padding: 1, bias: false}
+      - batchnorm: {name: bn1}
+      - relu
+      - conv: {name: conv2, kernels: channels, kernel_size: 3, padding: 1, bias: false}
+      - batchnorm: {name: bn2}
+      - add: {from: [bn2, input]}
+      - relu
+  down:
+    params: {channels: null}
+    layers:
+      - conv: {name: conv1, kernels: channels, kernel_size: 3, stride: 2, padding: 1, rounding: floor, bias: false}
+      - batchnorm: {name: bn1}
+      - relu
+      - conv: {name: conv2, kernels: channels, kernel_size: 3, padding: 1, bias: false}
+      - batchnorm: {name: bn2}
+      - conv: {name: shortcut, from: input, kernels: channels, kernel_size: 1, stride: 2, rounding: floor, bias: false}
+      - batchnorm: {name: bn3}
+      - add: {from: [bn2, bn3]}
+      - relu
+layers:
+  - conv: {name: conv1, kernels: width, kernel_size: 7, stride: 2, padding: 3, rounding: floor, bias: false}
+  - batchnorm: {name: bn1}
+  - relu
+  - maxpool: {kernel_size: 3, stride: 2, padding: 1, rounding: floor}
+  - basic: {name: layer1, channels: width, repeat: 2}
+  - down: {name: layer2, channels: width*2}
+  - basic: {name: layer2b, channels: width*2}
+  - down: {name: layer3, channels: width*4}
+  - basic: {name: layer3b, channels: width*4}
+  - down: {name: layer4, channels: width*8}
+  - basic: {name: layer4b, channels: width*8}
+  - global_avgpool
+  - linear: {name: fc, features: 1000}
+";
+
+#[test]
+fn blocks_build_resnet18() {
+    let (network, _) = network_from_text("resnet18", RESNET18).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    assert_eq!(network.param_count(), 11_689_512);
+    assert_eq!(network.macs(), 1_814_073_344);
+    let names = |name: &str| {
+        let id = network.layers().find(|(_, l)| l.name == name).expect("the layer is there").0;
+        network.inputs(id).into_iter().map(|i| network.layer(i).name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names("layer1.1.add1"), ["layer1.1.bn2", "maxpool1"]);
+    assert_eq!(names("layer1.2.add1"), ["layer1.2.bn2", "layer1.1.relu2"]);
+    assert_eq!(names("layer2.shortcut"), ["layer1.2.relu2"]);
+    assert_eq!(names("global_avgpool1"), ["layer4b.relu2"]);
+
+    let mut sources = Sources::new();
+    let mut spec = spec::parse(&mut sources, "resnet18", RESNET18);
+    for argument in ["params.width=32", "layer4b.channels=256", "layer1.2.conv1.dilation=1", "layer2.conv1.kernels=64"]
+    {
+        spec::apply_set(&mut spec, &mut sources, argument).expect("a good argument");
+    }
+    let (network, _) = check::check(&spec).expect("a good spec");
+    assert_eq!(layer(&network, "layer1.2.conv1").shape, [32, 56, 56]);
+    assert!(spec::apply_set(&mut spec, &mut sources, "params.width=8").is_err());
+    let printed = spec::print(&spec::parse(&mut Sources::new(), "resnet18", RESNET18));
+    assert!(network_from_text("printed", &printed).is_ok(), "{printed}");
+}

@@ -14,7 +14,7 @@ mod train;
 mod wiring;
 
 pub use crate::diag::Derivation;
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::{Code, Diagnostic, Severity};
 pub use crate::geometry::{Padding, PoolGeometry};
 use crate::source::{Sources, Span};
 use crate::spec::{self, Spec};
@@ -262,9 +262,19 @@ pub struct LayerId(NodeIndex);
 /// Checks a spec: the network and warnings, or everything that is wrong (what reading the spec found included), in the
 /// order of the text.
 pub fn check(spec: &Spec) -> Result<(Network, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let spec = &spec::expand(spec);
     let mut problems = spec.problems.clone();
     let network = if spec.broken { None } else { resolve(spec, &mut problems) };
+    // An expression without a value is text where a number should be, which need not be said twice.
+    let without_value = |d: &Diagnostic| matches!(d.code, Code::UnknownParameter | Code::BadExpression);
+    let said: Vec<Span> = problems.iter().filter(|d| without_value(d)).filter_map(Diagnostic::span).collect();
+    let holds = |outer: Span, inner: &Span| outer.start <= inner.start && inner.end <= outer.end;
+    problems.retain(|d| {
+        d.code != Code::WrongType || d.span().is_none_or(|span| !said.iter().any(|inner| holds(span, inner)))
+    });
     problems.sort_by_key(Diagnostic::span);
+    // What is wrong in a block is wrong in each of its uses.
+    problems.dedup();
     match network {
         Some(network) if problems.iter().all(|d| d.severity != Severity::Error) => Ok((network, problems)),
         _ => Err(problems),
@@ -290,7 +300,7 @@ fn resolve(spec: &Spec, problems: &mut Vec<Diagnostic>) -> Option<Network> {
         let start = Span { start: spec.span.start, end: spec.span.start };
         let span = spec.layers_span.unwrap_or(start);
         let message = "the spec has no layers";
-        let diagnostic = Diagnostic::error(crate::diag::Code::MissingKey, span, message);
+        let diagnostic = Diagnostic::error(Code::MissingKey, span, message);
         problems.push(diagnostic.note("as `layers: [conv: {kernels: 8, kernel_size: 3}, relu]`, or a line for each"));
     }
     let wiring = wiring::wire(spec, &input.name, problems);

@@ -200,6 +200,10 @@ impl<'a, 'p> Reader<'a, 'p> {
                 self.problems.push(diagnostic.fix(Fix::sure(format!("{x:.0}"), value.span, format!("{x:.0}"))));
             }
             Data::Real(x) if x.abs() >= LARGEST as f64 => self.out_of_range(key, value, &range),
+            Data::Real(x) => {
+                let message = format!("`{key}` must be a whole number, but is {x:?}");
+                self.problems.push(Diagnostic::error(Code::WrongType, value.span, message));
+            }
             Data::Text(text) => {
                 let message = format!("`{key}` must be a whole number, but is text");
                 let mut diagnostic = Diagnostic::error(Code::WrongType, value.span, message);

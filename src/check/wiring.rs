@@ -23,8 +23,9 @@ pub(super) struct Wiring {
 /// Resolves the names of a spec whose input is called `input`.
 pub(super) fn wire(spec: &Spec, input: &Name, problems: &mut Vec<Diagnostic>) -> Wiring {
     let before = problems.len();
+    block_names(spec, problems);
     let names = names(spec, input, problems);
-    let definitions: Vec<_> = spec.layers.iter().map(|entry| definition(entry, problems)).collect();
+    let definitions: Vec<_> = spec.layers.iter().map(|entry| definition(spec, entry, problems)).collect();
     let mut graph: DiGraph<usize, usize> = DiGraph::new();
     let nodes: Vec<NodeIndex> = (0..=spec.layers.len()).map(|i| graph.add_node(i)).collect();
     let mut operands = Vec::new();
@@ -40,6 +41,17 @@ pub(super) fn wire(spec: &Spec, input: &Name, problems: &mut Vec<Diagnostic>) ->
         unread(spec, input, &graph, problems);
     }
     Wiring { definitions, order: execution_order(&operands), operands }
+}
+
+/// Blocks cannot be called as a kind of layer is.
+fn block_names(spec: &Spec, problems: &mut Vec<Diagnostic>) {
+    let Some(Data::Map(blocks)) = spec.sections.get("blocks").map(|s| &s.value.data) else { return };
+    for block in &blocks.entries {
+        if DEFINITIONS.iter().any(|d| d.word == block.key.text) {
+            let message = format!("a block cannot be called `{}`: that is a kind of layer", block.key.text);
+            problems.push(Diagnostic::error(Code::InvalidName, block.key.span, message));
+        }
+    }
 }
 
 /// Numbers by name. Of two layers with one name the first has it.
@@ -67,7 +79,7 @@ fn names<'a>(spec: &'a Spec, input: &'a Name, problems: &mut Vec<Diagnostic>) ->
     names
 }
 
-fn definition(entry: &LayerEntry, problems: &mut Vec<Diagnostic>) -> Option<&'static Definition> {
+fn definition(spec: &Spec, entry: &LayerEntry, problems: &mut Vec<Diagnostic>) -> Option<&'static Definition> {
     let word = entry.kind.text.as_str();
     if let Some(definition) = DEFINITIONS.iter().find(|d| d.word == word) {
         return Some(definition);
@@ -78,7 +90,10 @@ fn definition(entry: &LayerEntry, problems: &mut Vec<Diagnostic>) -> Option<&'st
     let lower = word.to_ascii_lowercase();
     let synonym = DEFINITIONS.iter().find(|d| d.word == lower || d.synonyms.contains(&lower.as_str())).map(|d| d.word);
     let mut diagnostic = Diagnostic::error(Code::UnknownLayer, entry.kind.span, format!("there is no layer `{word}`"));
-    let words: Vec<&str> = DEFINITIONS.iter().map(|d| d.word).collect();
+    let mut words: Vec<&str> = DEFINITIONS.iter().map(|d| d.word).collect();
+    if let Some(Data::Map(blocks)) = spec.sections.get("blocks").map(|s| &s.value.data) {
+        words.extend(blocks.entries.iter().map(|s| s.key.text.as_str()));
+    }
     diagnostic = match (synonym, closest(word, words.iter().copied())) {
         (Some(known), _) => diagnostic.fix(Fix::maybe(format!("the word is `{known}`"), entry.kind.span, known)),
         (None, Some(known)) => diagnostic.fix(Fix::maybe(format!("did you mean `{known}`?"), entry.kind.span, known)),

@@ -55,6 +55,10 @@ codes! {
     OutOfRange = "out-of-range",
     /// A word that is not one of those possible here.
     UnknownWord = "unknown-word",
+    /// An expression names a parameter that `params` does not define.
+    UnknownParameter = "unknown-parameter",
+    /// An expression that has no value, as one that divides by 0.
+    BadExpression = "bad-expression",
     /// A setting that has no effect because another one turns it off.
     UnusedSetting = "unused-setting",
     /// A kind of layer that does not exist.

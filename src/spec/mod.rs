@@ -1,15 +1,18 @@
 //! The spec as written: a tree in which every key and value knows its place.
 //!
 //! Takes text ([`parse`], [`parse_bytes`]), gives a [`Spec`]; [`apply_set`] edits one as `--set` says, [`print()`] writes
-//! one as YAML. The tree has the shape of a spec (sections, layers with kind and name) but its settings are unchecked:
+//! one as YAML, [`expand()`] evaluates expressions and unfolds blocks. The tree has the shape of a spec (sections, layers with kind and name) but its settings are unchecked:
 //! what they mean is for [`check`](crate::check) to say. Reading never stops at the first error: what it finds is in
 //! [`Spec::problems`], which `check` reports together with its own.
 
+mod expand;
+mod expression;
 mod print;
 mod read;
 mod set;
 mod yaml;
 
+pub use expand::expand;
 pub use print::print;
 pub use read::{parse, parse_bytes};
 pub use set::apply_set;
@@ -22,7 +25,7 @@ use crate::source::Span;
 pub struct Spec {
     /// The whole text.
     pub span: Span,
-    /// `net:`, `input:`, `classes:`, `init:`, `train:`, `preprocess:` in the order written.
+    /// `net:`, `input:`, `classes:`, `init:`, `params:`, `blocks:`, `train:`, `preprocess:` in the order written.
     pub sections: Map,
     /// `layers:`.
     pub layers: Vec<LayerEntry>,
@@ -32,6 +35,8 @@ pub struct Spec {
     pub problems: Vec<Diagnostic>,
     /// The text could not be read to its end, so that nothing can be said about what is missing.
     pub broken: bool,
+    /// Whether [`expand()`] has evaluated its expressions and unfolded its blocks.
+    pub expanded: bool,
 }
 
 /// One entry of `layers:`. An entry that could not be read, which [`Spec::problems`] reports, has empty kind and name.
@@ -145,4 +150,5 @@ impl Data {
 }
 
 /// The words that sections and parts of a program have; layers cannot be called so.
-pub const RESERVED: &[&str] = &["net", "input", "classes", "init", "layers", "train", "preprocess", "optimizer"];
+pub const RESERVED: &[&str] =
+    &["net", "input", "classes", "init", "params", "blocks", "layers", "train", "preprocess", "optimizer"];

@@ -3,7 +3,7 @@
 use super::{Data, Map, Spec, Value};
 use std::fmt::Write;
 
-/// The spec as YAML that reads back to the same tree: sections in their order with `layers` before `train`, a line a
+/// The spec as YAML that reads back to the same tree: sections in their order, `layers` before `train` and `preprocess`, a line a
 /// layer, every layer with its settings in braces. Comments and line breaks of the source are not kept.
 pub fn print(spec: &Spec) -> String {
     let mut out = String::new();
@@ -33,6 +33,12 @@ pub fn print(spec: &Spec) -> String {
 fn section(out: &mut String, key: &str, value: &Value) {
     let spread = matches!(key, "train" | "preprocess" | "init");
     match &value.data {
+        Data::Map(map) if key == "blocks" => {
+            let _ = writeln!(out, "{key}:");
+            for block in &map.entries {
+                print_block(out, &word(&block.key.text), &block.value);
+            }
+        }
         Data::Map(map) if spread && !map.entries.is_empty() => {
             let _ = writeln!(out, "{key}:");
             for setting in &map.entries {
@@ -41,6 +47,33 @@ fn section(out: &mut String, key: &str, value: &Value) {
         }
         _ => {
             let _ = writeln!(out, "{key}: {}", flow(value));
+        }
+    }
+}
+
+fn print_block(out: &mut String, name: &str, value: &Value) {
+    let Data::Map(body) = &value.data else {
+        let _ = writeln!(out, "  {name}: {}", flow(value));
+        return;
+    };
+    let _ = writeln!(out, "  {name}:");
+    for setting in &body.entries {
+        match &setting.value.data {
+            Data::List(layers) if !layers.is_empty() => {
+                let _ = writeln!(out, "    {}:", word(&setting.key.text));
+                for layer in layers {
+                    let text = match &layer.data {
+                        Data::Map(map) if map.entries.len() == 1 => {
+                            format!("{}: {}", word(&map.entries[0].key.text), flow(&map.entries[0].value))
+                        }
+                        _ => flow(layer),
+                    };
+                    let _ = writeln!(out, "      - {text}");
+                }
+            }
+            _ => {
+                let _ = writeln!(out, "    {}: {}", word(&setting.key.text), flow(&setting.value));
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 const LONGEST: usize = 4 << 20;
 
 /// The sections besides `layers`.
-const SECTIONS: &[&str] = &["net", "input", "classes", "init", "train", "preprocess"];
+pub(super) const SECTIONS: &[&str] = &["net", "input", "classes", "init", "params", "blocks", "train", "preprocess"];
 
 /// What other tools call the sections.
 const SYNONYMS: &[(&str, &str)] = &[
@@ -31,6 +31,11 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("preprocessing", "preprocess"),
     ("initializer", "init"),
     ("filler", "init"),
+    ("parameters", "params"),
+    ("variables", "params"),
+    ("vars", "params"),
+    ("modules", "blocks"),
+    ("macros", "blocks"),
 ];
 
 /// Reads a spec from the bytes of a file, which is added to `sources` under `name`.
@@ -73,11 +78,11 @@ pub fn parse(sources: &mut Sources, name: &str, text: &str) -> Spec {
                 layers_span: None,
                 problems,
                 broken: false,
+                expanded: false,
             };
             for setting in map.entries {
                 section(&mut spec, setting);
             }
-            name_layers(&mut spec.layers);
             spec
         }
         Ok((Some(value), problems)) => {
@@ -98,6 +103,7 @@ fn broken(span: Span, diagnostic: Diagnostic) -> Spec {
         layers_span: None,
         problems: vec![diagnostic],
         broken: true,
+        expanded: false,
     }
 }
 
@@ -127,36 +133,35 @@ fn section(spec: &mut Spec, setting: Setting) {
 }
 
 fn layers(spec: &mut Spec, value: Value) {
-    let span = value.span;
-    match value.data {
-        Data::List(items) => {
-            for item in items {
-                let span = item.span;
-                match entry(item) {
-                    Ok(entry) => spec.layers.push(entry),
-                    Err(diagnostic) => {
-                        let nothing = Name { text: String::new(), span };
-                        spec.problems.push(*diagnostic);
-                        spec.layers.push(LayerEntry {
-                            kind: nothing.clone(),
-                            name: nothing,
-                            named: true,
-                            settings: Map::absent(span),
-                            span,
-                        });
-                    }
-                }
-            }
-        }
-        Data::Null => {}
+    match entries(value, &mut spec.problems) {
+        Some(entries) => spec.layers = entries,
+        None => spec.broken = true,
+    }
+}
+
+/// The layers of a list, all with names; `None` if it is none.
+pub(super) fn entries(value: Value, problems: &mut Vec<Diagnostic>) -> Option<Vec<LayerEntry>> {
+    let items = match value.data {
+        Data::List(items) => items,
+        Data::Null => return Some(Vec::new()),
         other => {
             let message = format!("`layers` is a list, but this is {}", other.describe());
-            let diagnostic = Diagnostic::error(Code::WrongType, span, message);
-            spec.problems.push(diagnostic.note("write a line for each layer that starts with `- `, as `- relu`"));
-            spec.layers_span = None;
-            spec.broken = true;
+            let diagnostic = Diagnostic::error(Code::WrongType, value.span, message);
+            problems.push(diagnostic.note("write a line for each layer that starts with `- `, as `- relu`"));
+            return None;
         }
+    };
+    let mut layers = Vec::new();
+    for item in items {
+        let span = item.span;
+        layers.push(entry(item).unwrap_or_else(|diagnostic| {
+            problems.push(*diagnostic);
+            let nothing = Name { text: String::new(), span };
+            LayerEntry { kind: nothing.clone(), name: nothing, named: true, settings: Map::absent(span), span }
+        }));
     }
+    name_layers(&mut layers);
+    Some(layers)
 }
 
 /// One entry: a kind alone, or one kind with its settings.
@@ -211,7 +216,7 @@ fn take_name(kind: &Name, mut settings: Map) -> (Name, bool, Map) {
 
 /// Gives layers without a name their kind and a running number: the first that is free, counting from how many layers
 /// of the kind there are so far.
-pub(super) fn name_layers(layers: &mut [LayerEntry]) {
+fn name_layers(layers: &mut [LayerEntry]) {
     let mut taken: BTreeSet<String> = layers.iter().filter(|l| l.named).map(|l| l.name.text.clone()).collect();
     for i in 0..layers.len() {
         if layers[i].named {

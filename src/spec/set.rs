@@ -1,6 +1,7 @@
 //! Edits a spec as `--set` says.
 
-use super::{Data, LayerEntry, Layout, Map, Name, Setting, Spec, Value, yaml};
+use super::read::SECTIONS;
+use super::{Data, LayerEntry, Layout, Map, Name, Setting, Spec, Value, expand, yaml};
 use crate::diag::{Code, Diagnostic, closest};
 use crate::source::{Sources, Span};
 
@@ -8,7 +9,8 @@ const FORM: &str = "write `layer.field=value` or `section.field=value`, as `conv
 
 /// Carries out one `--set` argument: `conv1.stride=2`, `input.shape=[1, 28, 28]`, `train.optimizer.sgd.lr=0.1`,
 /// `net=small`. The value is YAML. The argument is added to `sources` as `--set`, so that whatever is wrong with the
-/// value is reported there. What is set need not have been written before, but its layer or section must be known.
+/// value is reported there. What is set need not have been written before, but its layer or section must be known. To set
+/// something within a block the spec is unfolded first; parameters can no longer be set then.
 pub fn apply_set(spec: &mut Spec, sources: &mut Sources, argument: &str) -> Result<(), Vec<Diagnostic>> {
     let whole = sources.add("--set", argument);
     let wrong = |span: Span, message: String| vec![Diagnostic::error(Code::InvalidSet, span, message).note(FORM)];
@@ -35,6 +37,11 @@ pub fn apply_set(spec: &mut Spec, sources: &mut Sources, argument: &str) -> Resu
         });
         at += word.len() + 1;
     }
+    let inner = find_layer(&mut spec.layers, &words)
+        .is_some_and(|(e, depth)| is_block(e, &spec.sections) && words.len() > depth + 1);
+    if inner && !spec.expanded {
+        *spec = expand(spec);
+    }
     if let Some((entry, depth)) = find_layer(&mut spec.layers, &words) {
         let Some(rest) = words.get(depth..).filter(|r| !r.is_empty()) else {
             return Err(wrong(path_span, format!("`{path}` is a layer; say which of its fields to set")));
@@ -44,20 +51,31 @@ pub fn apply_set(spec: &mut Spec, sources: &mut Sources, argument: &str) -> Resu
         }
         return assign(&mut entry.settings, rest, value);
     }
-    let sections = ["net", "input", "classes", "init", "train", "preprocess"];
+    let sections = SECTIONS;
     let known = |w: &Name| sections.contains(&w.text.as_str());
     match words.first() {
+        Some(first) if spec.expanded && matches!(first.text.as_str(), "params" | "blocks") => {
+            Err(wrong(path_span, format!("set `{}` before layers within blocks", first.text)))
+        }
         Some(first) if known(first) => assign(&mut spec.sections, &words, value),
         _ => {
             let first = words.first().map_or("", |w| w.text.as_str());
             let names = spec.layers.iter().map(|l| l.name.text.as_str());
             let mut diagnostic =
                 Diagnostic::error(Code::InvalidSet, path_span, format!("there is no layer or section `{first}`"));
-            if let Some(word) = closest(first, names.chain(sections)) {
+            if let Some(word) = closest(first, names.chain(sections.iter().copied())) {
                 diagnostic = diagnostic.note(format!("did you mean `{word}`?"));
             }
             Err(vec![diagnostic])
         }
+    }
+}
+
+/// Whether the layer is a use of a block.
+fn is_block(entry: &LayerEntry, sections: &Map) -> bool {
+    match sections.get("blocks").map(|s| &s.value.data) {
+        Some(Data::Map(blocks)) => blocks.get(&entry.kind.text).is_some(),
+        _ => false,
     }
 }
 
