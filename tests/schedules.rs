@@ -1,5 +1,5 @@
 //! Every schedule against the graph's interpreter: over odd shapes and all kinds of layouts, interpreted in both orders of
-//! the parallel loop and compiled; each kernel verifies and comes back from its text.
+//! parallel and vector loops and compiled; each kernel verifies and comes back from its text.
 
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
 
@@ -157,7 +157,7 @@ fn runs(kernel: &Kernel, buffers: &[Memory], results: &[(&Tensor, &Value)], comp
     let mut reversed = buffers.to_vec();
     run_in_order(kernel, &mut reversed, Order::Reversed).unwrap();
     for (a, b) in forward.iter().zip(&reversed) {
-        assert_eq!(bits(a), bits(b), "{}: the order of the parallel loop shows", kernel.name);
+        assert_eq!(bits(a), bits(b), "{}: the order of iterations shows", kernel.name);
     }
     if compiled {
         let mut ran = buffers.to_vec();
@@ -182,22 +182,36 @@ fn expected(op: &Op, operands: &[Value], shape: Option<&[usize]>, results: usize
     graph.outputs.iter().map(|(_, v)| values[v.0 as usize].clone()).collect()
 }
 
-/// Checks an operation's schedule in several layouts, for vectors of 4, 8 and 16.
+/// Checks an operation's schedule in several layouts, for vectors of 4, 8 and 16; compiled in the first.
 fn check_within(op: Op, operands: &[Value], shape: Option<&[usize]>, results: usize, tolerance: f64) {
-    let expected = expected(&op, operands, shape, results);
-    assert_eq!(expected.len(), results);
     let mut draw = Draw::new(operands.iter().map(|v| v.shape.iter().product::<usize>() as u64).sum());
     for round in 0..6 {
-        let lanes = [8, 4, 16][round % 3];
-        let mut place = |v: &Value| draw.place(dtype(v), &v.shape);
-        let inputs: Vec<Tensor> = operands.iter().map(&mut place).collect();
-        let outputs: Vec<Tensor> = expected.iter().map(&mut place).collect();
-        let kernel = schedule::op(&op, lanes, "schedule", &inputs, &outputs).unwrap();
-        let operands = inputs.iter().zip(operands).map(|(t, v)| memory(t, v));
-        let buffers: Vec<Memory> = operands.chain(outputs.iter().map(|t| Memory::garbage(t.dtype, t.len))).collect();
-        let results: Vec<(&Tensor, &Value)> = outputs.iter().zip(&expected).collect();
-        runs(&kernel, &buffers, &results, round == 0, tolerance);
+        check_once(&mut draw, [8, 4, 16][round % 3], round == 0, &op, operands, shape, results, tolerance);
     }
+}
+
+/// Checks an operation's schedule in a random layout.
+#[allow(clippy::too_many_arguments, reason = "all that can vary")]
+fn check_once(
+    draw: &mut Draw,
+    lanes: usize,
+    compiled: bool,
+    op: &Op,
+    operands: &[Value],
+    shape: Option<&[usize]>,
+    results: usize,
+    tolerance: f64,
+) {
+    let expected = expected(op, operands, shape, results);
+    assert_eq!(expected.len(), results);
+    let mut place = |v: &Value| draw.place(dtype(v), &v.shape);
+    let inputs: Vec<Tensor> = operands.iter().map(&mut place).collect();
+    let outputs: Vec<Tensor> = expected.iter().map(&mut place).collect();
+    let kernel = schedule::op(op, lanes, "schedule", &inputs, &outputs).unwrap();
+    let operands = inputs.iter().zip(operands).map(|(t, v)| memory(t, v));
+    let buffers: Vec<Memory> = operands.chain(outputs.iter().map(|t| Memory::garbage(t.dtype, t.len))).collect();
+    let results: Vec<(&Tensor, &Value)> = outputs.iter().zip(&expected).collect();
+    runs(&kernel, &buffers, &results, compiled, tolerance);
 }
 
 fn check(op: Op, operands: &[Value], shape: Option<&[usize]>, results: usize) {
@@ -494,6 +508,129 @@ fn clearing_a_halo_leaves_the_image() {
         let filled = Value::real(shape, vec![0.5; shape.iter().product()]);
         runs(&kernel, &[Memory::garbage(DType::F32, x.len)], &[(&x, &filled)], false, 0.0);
     }
+}
+
+/// An operation with operands of random shapes: (op, operands, shape of the result where needed, results).
+fn random_case(d: &mut Draw) -> (Op, Vec<Value>, Option<Vec<usize>>, usize) {
+    let side = |d: &mut Draw| 1 + d.below(9);
+    let shape = [1 + d.below(3), [1, 3, 8, 16, 17, 40][d.below(6)], side(d), side(d)];
+    let [n, c, h, w] = shape;
+    let x = d.real(&shape);
+    match d.below(14) {
+        0 => (Op::Relu, vec![x], None, 1),
+        1 => (Op::Add, vec![x, d.real(&shape)], None, 1),
+        2 => (Op::AddBias, vec![x, d.real(&[c])], None, 1),
+        3 => (Op::BiasGrad, vec![x], None, 1),
+        4 => (Op::Reshape, vec![x], Some([vec![n, c * h * w], vec![n * h, c, w, 1]][d.below(2)].clone()), 1),
+        5 => (Op::Softmax, vec![x], None, 1),
+        6 => (Op::Mse, vec![x, d.real(&shape)], None, 1),
+        7 => {
+            let operands = vec![x, Value::i32([2], vec![1, 2]), Value::i32([], vec![d.below(100) as i32])];
+            (Op::Dropout { p: 0.3, stream: 1 }, operands, None, 1)
+        }
+        8 => (Op::AdaptiveAvgPool { output: [side(d), side(d)] }, vec![x], None, 1),
+        9 => {
+            let output = [side(d), side(d)];
+            let dy = d.real(&[n, c, output[0], output[1]]);
+            (Op::AdaptiveAvgPoolGrad { output }, vec![dy], Some(shape.to_vec()), 1)
+        }
+        10 => {
+            let (before, after) = (d.below(5), d.below(5));
+            let groups = if c % 2 == 0 { 1 + d.below(2) } else { 1 };
+            let lrn = LrnGeometry { before, after, scale: 0.1, beta: 0.75, k: 1.0, groups };
+            if d.below(2) == 0 {
+                (Op::Lrn(lrn), vec![x], None, 1)
+            } else {
+                (Op::LrnGrad(lrn), vec![x, d.real(&shape)], None, 1)
+            }
+        }
+        at => {
+            let kernel = [1 + d.below(h.min(6)), 1 + d.below(w.min(6))];
+            let mut pad = |k: usize| d.below(k.min(3));
+            let (top, bottom, left, right) = (pad(kernel[0]), pad(kernel[0]), pad(kernel[1]), pad(kernel[1]));
+            let padding = Padding { top, bottom, left, right };
+            let stride = [1 + d.below(3), 1 + d.below(3)];
+            let pool = PoolGeometry { kernel, stride, padding, ceil: d.below(2) == 0 };
+            let found = expected(&Op::MaxPool(pool), std::slice::from_ref(&x), None, 2);
+            let count_include_pad = d.below(2) == 0;
+            match at {
+                11 => (Op::MaxPool(pool), vec![x], None, 2),
+                12 => {
+                    let dy = d.real(&found[0].shape);
+                    (Op::MaxPoolGrad(pool), vec![found[1].clone(), dy], Some(shape.to_vec()), 1)
+                }
+                _ if d.below(2) == 0 => (Op::AvgPool { pool, count_include_pad }, vec![x], None, 1),
+                _ => {
+                    let dy = d.real(&found[0].shape);
+                    (Op::AvgPoolGrad { pool, count_include_pad }, vec![dy], Some(shape.to_vec()), 1)
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn random_shapes() {
+    for seed in 0..400 {
+        let mut d = Draw::new(1000 + seed);
+        let (op, operands, shape, results) = random_case(&mut d);
+        let lanes = [4, 8, 16][d.below(3)];
+        check_once(&mut d, lanes, false, &op, &operands, shape.as_deref(), results, 3e-6);
+    }
+}
+
+/// A kernel with one number of its text changed. None if it does not parse or has other buffers.
+fn damaged(d: &mut Draw, kernel: &Kernel) -> Option<Kernel> {
+    let text = print(kernel);
+    let number = |at: usize| {
+        let word = |c: u8| c.is_ascii_alphanumeric() || b"_.%".contains(&c);
+        let bytes = text.as_bytes();
+        bytes[at].is_ascii_digit() && !word(bytes[at - 1]) && bytes.get(at + 1).is_none_or(|c| *c != b'.')
+    };
+    let places: Vec<usize> = (1..text.len()).filter(|at| number(*at)).collect();
+    let at = places[d.below(places.len())];
+    let len = text[at..].find(|c: char| !c.is_ascii_digit()).unwrap();
+    let old: i64 = text[at..at + len].parse().unwrap();
+    let new = match d.below(5) {
+        0 => old + 1,
+        1 => (old - 1).max(0),
+        2 => 0,
+        3 => old * 2,
+        _ => d.below(12) as i64,
+    };
+    let damaged = parse(&format!("{}{new}{}", &text[..at], &text[at + len..])).ok()?;
+    (damaged.buffers == kernel.buffers).then_some(damaged)
+}
+
+/// The verifier is not fooled: what it accepts stays in its buffers and does not depend on the order of iterations.
+#[test]
+fn what_verifies_is_sound() {
+    let (mut accepted, mut refused) = (0, 0);
+    for seed in 0..150 {
+        let mut d = Draw::new(5000 + seed);
+        let (op, operands, shape, results) = random_case(&mut d);
+        let expected = expected(&op, &operands, shape.as_deref(), results);
+        let inputs: Vec<Tensor> = operands.iter().map(|v| d.place(dtype(v), &v.shape)).collect();
+        let outputs: Vec<Tensor> = expected.iter().map(|v| d.place(dtype(v), &v.shape)).collect();
+        let kernel = schedule::op(&op, 4, "damaged", &inputs, &outputs).unwrap();
+        let memories = inputs.iter().zip(&operands).map(|(t, v)| memory(t, v));
+        let buffers: Vec<Memory> = memories.chain(outputs.iter().map(|t| Memory::zeros(t.dtype, t.len))).collect();
+        for _ in 0..12 {
+            let Some(kernel) = damaged(&mut d, &kernel) else { continue };
+            if verify(&kernel).is_err() {
+                refused += 1;
+                continue;
+            }
+            accepted += 1;
+            let (mut forward, mut reversed) = (buffers.clone(), buffers.clone());
+            run_in_order(&kernel, &mut forward, Order::Forward).unwrap_or_else(|e| panic!("{e}\n{}", print(&kernel)));
+            run_in_order(&kernel, &mut reversed, Order::Reversed).unwrap();
+            for (a, b) in forward.iter().zip(&reversed) {
+                assert_eq!(bits(a), bits(b), "the order shows\n{}", print(&kernel));
+            }
+        }
+    }
+    assert!(accepted > 200 && refused > 200, "{accepted} accepted, {refused} refused");
 }
 
 /// AlexNet's own sizes: algebra decides quickly what takes too long to try.

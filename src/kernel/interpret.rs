@@ -1,7 +1,7 @@
 //! Runs a kernel the slow and obvious way: every loop serially, one element at a time. The oracle of generated code.
 //!
 //! It hides no mistake that generated code would show: every access is checked against its buffer, scratch and
-//! registers hold garbage at the start of every iteration of the parallel loop, and the parallel loop can run
+//! registers hold garbage at the start of every iteration of the parallel loop, and parallel and vector loops can run
 //! backwards ([`Order::Reversed`]). Both operands of a select are evaluated, as vector code does.
 
 use super::{Binary, BufferId, Compare, DType, Expr, Index, Kernel, LoopKind, Space, Stmt, Unary, Var};
@@ -79,7 +79,7 @@ impl Memory {
     }
 }
 
-/// In which order the parallel loop runs. The result is the same.
+/// In which order parallel and vector loops run. The result is the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// Ascending.
@@ -94,7 +94,7 @@ pub fn run(kernel: &Kernel, buffers: &mut [Memory]) -> Result<(), String> {
     run_in_order(kernel, buffers, Order::Forward)
 }
 
-/// [`run`] with the parallel loop in the given order.
+/// [`run`] with parallel and vector loops in the given order.
 pub fn run_in_order(kernel: &Kernel, buffers: &mut [Memory], order: Order) -> Result<(), String> {
     let globals = kernel.buffers.iter().take_while(|b| matches!(b.space, Space::Global(_))).count();
     if buffers.len() != globals {
@@ -173,7 +173,7 @@ impl Machine<'_> {
         let (begin, end) = (self.index(begin)?, self.index(end)?);
         for step in 0..(end - begin).max(0) {
             let value = match (kind, self.order) {
-                (LoopKind::Parallel, Order::Reversed) => end - 1 - step,
+                (LoopKind::Parallel | LoopKind::Vector, Order::Reversed) => end - 1 - step,
                 _ => begin + step,
             };
             if kind == LoopKind::Parallel {
