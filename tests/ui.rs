@@ -173,3 +173,29 @@ fn damaged_specs_are_reported() {
     }
     assert!((200..1500).contains(&refused), "{refused} refused");
 }
+
+/// A spec as large as specs may be is read and checked, or refused, in a moment.
+#[test]
+fn large_specs_take_no_time() {
+    let head = "net: t\ninput: {name: image, shape: [3, 8, 8]}\nlayers:\n";
+    let chain = format!("{head}{}", "- relu\n".repeat(9_000));
+    let (text, _, refused) = report("chain", chain.as_bytes());
+    assert!(!refused, "{text}");
+    let wrong = format!("{head}{}", "- rleu\n".repeat(9_000));
+    let (text, ..) = report("wrong", wrong.as_bytes());
+    assert!(text.ends_with("and 8900 more\n"));
+    let long = format!("{head}{}", "- relu\n".repeat(500_000));
+    assert!(report("long", long.as_bytes()).2);
+    let ring: String = (0..6_000).map(|i| format!("- relu: {{name: l{i}, from: l{}}}\n", (i + 1) % 6_000)).collect();
+    let (_, codes, _) = report("ring", format!("{head}{ring}").as_bytes());
+    assert_eq!(codes, BTreeSet::from([Code::Cycle]));
+}
+
+#[test]
+fn line_ends_and_byte_order_marks_do_not_matter() {
+    let text = "\u{feff}net: t\r\ninput: {name: image, shape: [3, 8, 8]}\r\nlayers:\r\n  - rleu\r\n";
+    let (text, codes, _) = report("t.yaml", text.as_bytes());
+    assert_eq!(codes, BTreeSet::from([Code::UnknownLayer]));
+    assert!(text.contains("t.yaml:4:5\n"), "{text}");
+    assert!(text.contains("4 |   - rleu\n  |     ^^^^\n"), "{text}");
+}

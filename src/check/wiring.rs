@@ -6,7 +6,7 @@ use super::sections::good_layer_name;
 use crate::diag::{Code, Diagnostic, Fix, closest};
 use crate::source::Span;
 use crate::spec::{Data, LayerEntry, Name, Spec};
-use petgraph::algo::tarjan_scc;
+use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -181,7 +181,7 @@ fn sources(
 }
 
 fn cycles(spec: &Spec, graph: &DiGraph<usize, usize>, problems: &mut Vec<Diagnostic>) {
-    for mut component in tarjan_scc(graph) {
+    for mut component in kosaraju_scc(graph) {
         let itself = component.first().is_some_and(|&n| graph.contains_edge(n, n));
         if component.len() < 2 && !itself {
             continue;

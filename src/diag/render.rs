@@ -14,13 +14,19 @@ pub enum Style {
     Colour,
 }
 
-/// The diagnostics as text, a blank line between two, with a line feed at the end.
+/// Diagnostics shown; the others are counted.
+const MOST: usize = 100;
+
+/// The diagnostics as text, a blank line between two, with a line feed at the end. Of very many the first are shown.
 pub fn render(diagnostics: &[Diagnostic], sources: &Sources, style: Style) -> String {
     let renderer = match style {
         Style::Plain => Renderer::plain(),
         Style::Colour => Renderer::styled(),
     };
-    let texts: Vec<String> = diagnostics.iter().map(|d| one(d, sources, &renderer)).collect();
+    let mut texts: Vec<String> = diagnostics.iter().take(MOST).map(|d| one(d, sources, &renderer)).collect();
+    if let Some(more) = diagnostics.len().checked_sub(MOST).filter(|&n| n > 0) {
+        texts.push(format!("and {more} more"));
+    }
     let mut out = texts.join("\n\n");
     if !out.is_empty() {
         out.push('\n');

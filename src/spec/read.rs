@@ -3,7 +3,7 @@
 use super::{Data, LayerEntry, Layout, Map, Name, Setting, Spec, Value, yaml};
 use crate::diag::{Code, Diagnostic, Fix, closest};
 use crate::source::{Sources, Span};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The longest spec in bytes.
 const LONGEST: usize = 4 << 20;
@@ -218,16 +218,17 @@ fn take_name(kind: &Name, mut settings: Map) -> (Name, bool, Map) {
 /// of the kind there are so far.
 fn name_layers(layers: &mut [LayerEntry]) {
     let mut taken: BTreeSet<String> = layers.iter().filter(|l| l.named).map(|l| l.name.text.clone()).collect();
-    for i in 0..layers.len() {
-        if layers[i].named {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for layer in layers {
+        let kind = &layer.kind;
+        let count = counts.entry(kind.text.clone()).or_default();
+        *count += 1;
+        if layer.named {
             continue;
         }
-        let kind = layers[i].kind.clone();
-        let mut number = 1 + layers[..i].iter().filter(|l| l.kind.text == kind.text).count();
-        while taken.contains(&format!("{}{number}", kind.text)) {
-            number += 1;
-        }
-        layers[i].name = Name { text: format!("{}{number}", kind.text), span: kind.span };
-        taken.insert(layers[i].name.text.clone());
+        let free = (*count..).map(|n| format!("{}{n}", kind.text)).find(|name| !taken.contains(name));
+        let name = Name { text: free.unwrap_or_default(), span: kind.span };
+        taken.insert(name.text.clone());
+        layer.name = name;
     }
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 /// Nested lists and maps.
 const DEEPEST: usize = 40;
 /// Nodes of the tree, those that aliases repeat included.
-const MOST_NODES: usize = 200_000;
+const MOST_NODES: usize = 50_000;
 
 /// The value that `text` holds, or `None` if it holds nothing. `offset` is where the text starts in the sources. On an
 /// error the tree is what was complete before it, if it was a problem of meaning, or nothing, if of syntax.
