@@ -81,15 +81,31 @@ fn upper(mut sum: Affine, loops: &[Loop]) -> i64 {
         if !sum.terms.iter().any(|(t, _)| t.mentions(around.var)) {
             continue;
         }
+        let within = |(t, _): &(Index, i64)| t.mentions(around.var) && *t != Index::Var(around.var);
+        if let Some(at) = sum.terms.iter().position(within) {
+            let (atom, factor) = sum.terms.swap_remove(at);
+            let (low, high) = atom_range(&atom, &loops[..=depth]);
+            let mut apart = sum.clone();
+            let bound = if factor > 0 { high } else { low };
+            apart.constant = apart.constant.saturating_add(bound.saturating_mul(factor));
+            let apart = upper(apart, &loops[..=depth]);
+            return match &atom {
+                // d·⌊a/d⌋ is at most a and at least a − (d − 1), which may cancel with the rest of the sum.
+                Index::Div(a, d) if *d > 0 && factor % d == 0 => {
+                    let factor = factor / d;
+                    sum.add(a, factor);
+                    let slack = if factor < 0 { factor.saturating_mul(1 - d) } else { 0 };
+                    sum.constant = sum.constant.saturating_add(slack);
+                    apart.min(upper(sum, &loops[..=depth]))
+                }
+                _ => apart,
+            };
+        }
         let mut rest = Affine { constant: sum.constant, terms: Vec::new() };
         let mut own = 0;
         for (atom, factor) in sum.terms {
             if atom == Index::Var(around.var) {
                 own = factor;
-            } else if atom.mentions(around.var) {
-                let (low, high) = atom_range(&atom, &loops[..=depth]);
-                let bound = if factor > 0 { high } else { low };
-                rest.constant = rest.constant.saturating_add(bound.saturating_mul(factor));
             } else {
                 rest.terms.push((atom, factor));
             }
@@ -158,6 +174,19 @@ mod tests {
         let loops = [Loop { var: Var(0), begin: &zero, end: &rows }, Loop { var: Var(1), begin: &begin, end: &end }];
         let index = (var(0) / 5) * 100 + (h() + var(1) - 1i64) * 20;
         assert_eq!(range(&Affine::new(&index), &loops), (0, 380));
+    }
+
+    #[test]
+    fn vectors_of_a_short_last_block() {
+        // for block in 0..4, v in 0..min(27 - block·8, 8)/4, lane in 0..4.
+        let (zero, four) = (Index::Const(0), Index::Const(4));
+        let end = (Index::Const(27) - var(0) * 8).min(8i64) / 4;
+        let loops = [
+            Loop { var: Var(0), begin: &zero, end: &four },
+            Loop { var: Var(1), begin: &zero, end: &end },
+            Loop { var: Var(2), begin: &zero, end: &four },
+        ];
+        assert_eq!(range(&Affine::new(&(var(0) * 8 + var(1) * 4 + var(2))), &loops), (0, 26));
     }
 
     #[test]
