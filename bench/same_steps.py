@@ -91,8 +91,9 @@ def netc_losses(folder, options):
         f"train.optimizer={{sgd: {{lr: {RATE}, momentum: 0.9, weight_decay: 5.0e-4}}}}",
     ):
         command += ["--set", setting]
-    command += ["--data", str(folder / "data.safetensors"), "--weights", str(folder / "weights.safetensors")]
+    command += ["--data", str(folder / "data"), "--weights", str(folder / "weights.safetensors")]
     command += ["--batch", str(options.batch), "--steps", str(options.steps), "--threads", str(options.threads)]
+    command += ["--log-every", "1"]
     done = subprocess.run([*command, "-o", str(run)], stdout=subprocess.DEVNULL, check=False)
     if done.returncode != 0:
         sys.exit(f"failed with {done.returncode}: {' '.join(command)}")
@@ -102,7 +103,7 @@ def netc_losses(folder, options):
 
 def read_losses(entries, steps):
     """The loss of each step from the log."""
-    losses = {entry["step"]: entry["loss"] for entry in entries if "step" in entry and "loss" in entry}
+    losses = {entry["step"]: entry["loss"] for entry in entries if entry["kind"] == "step"}
     if len(losses) != steps:
         sys.exit(f"the log has the losses of {len(losses)} steps, not of {steps}")
     return [losses[step] for step in sorted(losses)]
@@ -115,7 +116,11 @@ def relative(values, references):
 def compare(folder, options):
     images, labels = make_data(options.batch * options.steps)
     model = make_network()
-    save_file({"images": images, "labels": labels}, folder / "data.safetensors")
+    # In a folder with a test part of its own nothing of the training part is held out.
+    (folder / "data").mkdir(exist_ok=True)
+    save_file({"images": images, "labels": labels}, folder / "data" / "train.safetensors")
+    few = slice(0, options.batch)
+    save_file({"images": images[few].clone(), "labels": labels[few].clone()}, folder / "data" / "test.safetensors")
     save_file(model.state_dict(), folder / "weights.safetensors")
     exact = torch_losses(copy.deepcopy(model).double(), images.double(), labels, options) if options.double else None
     theirs = torch_losses(model, images, labels, options)

@@ -25,7 +25,7 @@ def arguments():
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=3, help="measured steps of a PyTorch process, after one to warm up")
+    parser.add_argument("--steps", type=int, default=3, help="measured steps of a process, after one to warm up")
     parser.add_argument("--netc", default=str(ROOT / "target" / "release" / "netc"))
     parser.add_argument("--only", choices=["torch", "netc"], help="leave the other out")
     parser.add_argument("--layout", choices=sorted(LAYOUTS.values()), help=argparse.SUPPRESS)
@@ -73,7 +73,8 @@ def measure_torch(options, layout):
 
 def measure_netc(options):
     command = [options.netc, "time", str(ROOT / "specs" / f"{options.net}.yaml"), "--mode", "train"]
-    command += ["--batch", str(options.batch), "--threads", str(options.threads), "--format", "json"]
+    command += ["--batch", str(options.batch), "--threads", str(options.threads)]
+    command += ["--repeat", str(options.steps), "--format", "json"]
     return run(command)["step_seconds"]["median"]
 
 
