@@ -134,6 +134,7 @@ def pools():
     yield Case("maxpool_ceil_dropped", [2, 5, 8], [{"maxpool": dropped}])
     uneven = {"kernel_size": 3, "stride": 2, "padding": edges(0, 1, 2, 1)}
     yield Case("maxpool_asymmetric", [2, 8, 8], [{"maxpool": uneven}])
+    yield Case("maxpool_same", [2, 7, 8], [{"maxpool": {"kernel_size": 2, "stride": 1, "padding": "same"}}])
     yield Case("maxpool_tall", [2, 9, 5], [{"maxpool": {"kernel_size": [3, 2], "stride": [2, 1]}}])
     yield Case("maxpool_gaps", [2, 8, 8], [{"maxpool": {"kernel_size": 2, "stride": 3}}])
     yield Case("maxpool_negative", [2, 5, 5], [conv(3, 1, bias=False), "sigmoid", conv(2, 1, name="conv2"), padded])
@@ -147,6 +148,8 @@ def pools():
         yield Case(f"avgpool_ceil_padding_{word}", [2, 6, 8], [{"avgpool": {**ceil, "padding": 1, **setting}}])
         yield Case(f"avgpool_ceil_dropped_{word}", [2, 5, 8], [{"avgpool": {**dropped, **setting}}])
         yield Case(f"avgpool_asymmetric_{word}", [2, 8, 8], [{"avgpool": {**uneven, **setting}}])
+        same = {"kernel_size": [3, 4], "stride": [2, 1], "padding": "same", **setting}
+        yield Case(f"avgpool_same_{word}", [2, 8, 7], [{"avgpool": same}])
     yield Case("avgpool_floor", [2, 8, 9], [{"avgpool": {"kernel_size": [2, 3], "stride": [3, 4], "rounding": "floor"}}])
     yield Case("global_avgpool", [4, 3, 5], ["global_avgpool"])
     yield Case("adaptive_avgpool", [3, 7, 7], [{"adaptive_avgpool": {"output": 3}}])
