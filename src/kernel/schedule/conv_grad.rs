@@ -169,9 +169,8 @@ pub fn conv_weight_grad(
     let (columns_w, run) = if joined { (1, kw * inner) } else { (kw, inner) };
     let columns = tile.columns();
     let blocks = outer.div_ceil(columns);
-    let whole = outer.is_multiple_of(columns);
     let sums_buffer = b.scratch("sums", DType::F32, columns_w * run * columns);
-    let edge = (!whole).then(|| b.scratch("edge", DType::F32, dy.dims[3] * columns));
+    let panel = b.scratch("panel", DType::F32, dy.dims[2] * dy.dims[3] * columns);
     let sums = Sums::for_tiles(&mut b, tile, run, tile.rows);
     let base = run / balanced(run, tile.rows).0;
     b.parallel("part", g.groups * blocks * kh, |b, p| {
@@ -187,6 +186,7 @@ pub fn conv_weight_grad(
             });
         });
         b.serial("n", x.dims[0], |b, n| {
+            pack_gradient(b, &dy, panel, [&n, &channel], &valid, columns);
             b.serial("kw", columns_w, |b, j| {
                 tiles(b, "tile", run, tile.rows, |b, r, rows| {
                     let sums = &sums[usize::from(rows > base)];
@@ -197,26 +197,16 @@ pub fn conv_weight_grad(
                     b.serial("oh", dy.dims[2], |b, oh| {
                         let h = oh.clone() * g.stride[0] as i64 + i.clone() * g.dilation[0] as i64 - g.padding.top;
                         let w = j.clone() * g.dilation[1] as i64 - g.padding.left;
-                        let (x_c, r_off) = (group.clone() * inner as i64, r.clone());
-                        let x0 = x.at(&[n.clone(), x_c, h, w]);
-                        let dy0 = dy.at(&[n.clone(), channel.clone(), oh, Index::Const(0)]);
-                        if let Some(edge) = edge {
-                            copy_edge(b, &dy, edge, &dy0, &valid, columns);
-                        }
+                        let x0 = x.at(&[n.clone(), group.clone() * inner as i64, h, w]);
                         b.serial("ow", dy.dims[3], |b, ow| {
                             let left = |row: Index| {
-                                let element = r_off.clone() + row;
+                                let element = r.clone() + row;
                                 let along = if joined { element } else { element * x.strides[1] as i64 };
                                 let step = (g.stride[1] * x.strides[3]) as i64;
                                 Expr::load(x.buffer, x0.clone() + ow.clone() * step + along)
                             };
-                            let right = |column: Index| match edge {
-                                None => Expr::load(
-                                    dy.buffer,
-                                    dy0.clone() + ow.clone() * dy.strides[3] as i64 + column * dy.strides[1] as i64,
-                                ),
-                                Some(edge) => Expr::load(edge, ow.clone() * columns as i64 + column),
-                            };
+                            let pixel = oh.clone() * dy.dims[3] as i64 + ow.clone();
+                            let right = |column: Index| Expr::load(panel, pixel.clone() * columns as i64 + column);
                             sums.add(b, left, right);
                         });
                     });
@@ -237,15 +227,35 @@ pub fn conv_weight_grad(
     b.finish()
 }
 
-/// Copies a row of result gradients of a block of channels that is not full, with zeros for the channels that are not.
-fn copy_edge(b: &mut Builder, dy: &View, edge: BufferId, from: &Index, valid: &Index, columns: usize) {
-    b.serial("ow", dy.dims[3], |b, ow| {
-        b.for_loop("column", 0usize, valid.clone(), LoopKind::Serial, |b, c| {
-            let at = from.clone() + ow.clone() * dy.strides[3] as i64 + c.clone() * dy.strides[1] as i64;
-            b.store(edge, ow.clone() * columns as i64 + c, Expr::load(dy.buffer, at));
-        });
-        b.for_loop("filler", valid.clone(), columns, LoopKind::Serial, |b, c| {
-            b.store(edge, ow * columns as i64 + c, Expr::F32(0.0));
+/// Copies the result gradients of an image and a block of channels side by side, with zeros for channels that the block
+/// lacks.
+fn pack_gradient(
+    b: &mut Builder,
+    dy: &View,
+    panel: BufferId,
+    [n, channel]: [&Index; 2],
+    valid: &Index,
+    columns: usize,
+) {
+    let lanes = b.lanes;
+    b.serial("oh", dy.dims[2], |b, oh| {
+        b.serial("ow", dy.dims[3], |b, ow| {
+            let from = dy.at(&[n.clone(), channel.clone(), oh.clone(), ow.clone()]);
+            let to = (oh * dy.dims[3] as i64 + ow) * columns as i64;
+            let stride = dy.strides[1] as i64;
+            b.serial("vector", valid.clone() / lanes as i64, |b, v| {
+                b.vector("lane", lanes, |b, lane| {
+                    let c = v * lanes as i64 + lane;
+                    b.store(panel, to.clone() + c.clone(), Expr::load(dy.buffer, from.clone() + c * stride));
+                });
+            });
+            let whole = valid.clone() / lanes as i64 * lanes as i64;
+            b.for_loop("column", whole, valid.clone(), LoopKind::Serial, |b, c| {
+                b.store(panel, to.clone() + c.clone(), Expr::load(dy.buffer, from.clone() + c * stride));
+            });
+            b.for_loop("filler", valid.clone(), columns, LoopKind::Serial, |b, c| {
+                b.store(panel, to + c, Expr::F32(0.0));
+            });
         });
     });
 }
