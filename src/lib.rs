@@ -22,6 +22,7 @@
 //! | `plan` | Graph → [`plan::Plan`]: fusion, algorithms, layouts, places |
 //! | `kernel` | Plan → [`kernel::Kernel`]s: the loop IR |
 //! | `codegen` | Kernels → [`codegen::Code`]: LLVM IR and objects |
+//! | `program` | Plan, Code → [`program::Program`]: library, header, manifest |
 
 pub mod check;
 pub mod codegen;
@@ -32,6 +33,7 @@ pub mod graph;
 pub mod kernel;
 pub mod passes;
 pub mod plan;
+pub mod program;
 pub mod source;
 pub mod spec;
 pub mod target;

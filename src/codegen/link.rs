@@ -34,19 +34,38 @@ pub enum LinkError {
 }
 
 /// Links `code` into the shared library `output`; intermediate objects go to the folder `scratch`.
+///
+/// # Errors
+/// If there is no linker, it fails, or the objects cannot be written.
 pub fn link_shared(code: &Code, scratch: &Path, output: &Path) -> Result<(), LinkError> {
+    // The kernels refer to each other only; symbols are bound once and for all, and the same input gives the same bytes.
+    let flags = ["-shared", "-nostartfiles", "-Wl,--build-id=none", "-Wl,-Bsymbolic", "-Wl,-z,noexecstack"];
+    link(code, scratch, output, &flags, &["-lm"])
+}
+
+/// Joins `code` into the one object file `output`.
+///
+/// # Errors
+/// As [`link_shared`].
+pub fn link_object(code: &Code, scratch: &Path, output: &Path) -> Result<(), LinkError> {
+    link(code, scratch, output, &["-r", "-nostdlib"], &[])
+}
+
+fn link(code: &Code, scratch: &Path, output: &Path, flags: &[&str], libraries: &[&str]) -> Result<(), LinkError> {
     let mut objects = Vec::new();
     for (i, object) in code.objects.iter().enumerate() {
         let path = scratch.join(format!("part{i}.o"));
-        std::fs::write(&path, object).map_err(|source| LinkError::Io { path: path.display().to_string(), source })?;
+        std::fs::write(&path, object)
+            .map_err(|source| LinkError::Io { path: path.display().to_string(), source })?;
         objects.push(path);
     }
     let program = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
     let run = Command::new(&program)
-        .args(["-shared", "-nostartfiles", "-Wl,--build-id=none", "-Wl,-Bsymbolic", "-Wl,-z,noexecstack", "-o"])
+        .args(flags)
+        .arg("-o")
         .arg(output)
         .args(&objects)
-        .arg("-lm")
+        .args(libraries)
         .output()
         .map_err(|source| LinkError::NoLinker { program: program.clone(), source })?;
     for object in objects {

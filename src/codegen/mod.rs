@@ -11,7 +11,8 @@ mod link;
 mod machine;
 mod math;
 
-pub use link::{LinkError, link_shared};
+pub(crate) use entry::step_symbol;
+pub use link::{LinkError, link_object, link_shared};
 pub use machine::{TargetError, host, named};
 
 use crate::kernel::Kernel;

@@ -245,14 +245,10 @@ impl Halo {
 }
 
 impl Step {
-    /// The buffers that the step's kernel is bound to: inputs, then outputs, each once.
+    /// The buffers that the step's kernel is bound to: inputs, then outputs that are not also inputs.
     pub fn operands(&self) -> Vec<BufferId> {
-        let mut operands = Vec::new();
-        for &buffer in self.inputs.iter().chain(&self.outputs) {
-            if !operands.contains(&buffer) {
-                operands.push(buffer);
-            }
-        }
+        let mut operands = self.inputs.clone();
+        operands.extend(self.outputs.iter().filter(|b| !self.inputs.contains(b)));
         operands
     }
 }

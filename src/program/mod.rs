@@ -1,0 +1,101 @@
+//! Packs plans, kernels and code into what the runtime, or a C program, uses.
+//!
+//! Takes a network with its planned functions, gives a [`Program`]: manifest, C header, objects. [`Program::write`] makes
+//! a folder `NAME.so`, `NAME.o`, `NAME.h`, `program.json`; the library carries the manifest too. The same input gives the
+//! same bytes.
+
+mod header;
+mod manifest;
+
+use crate::check::Network;
+use crate::codegen::{self, Code, LinkError};
+use crate::graph::Functions;
+use crate::kernel::Kernel;
+use crate::plan::Plan;
+use crate::target::Target;
+use netc_runtime::files;
+use netc_runtime::program::Manifest;
+use std::path::{Path, PathBuf};
+
+/// A compiled network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Program {
+    /// What the runtime knows about it.
+    pub manifest: Manifest,
+    /// Declarations for C.
+    pub header: String,
+    /// Object files.
+    pub code: Code,
+    /// File names start with this.
+    pub stem: String,
+}
+
+/// Why a program could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// Linking failed.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// A file or folder could not be written.
+    #[error(transparent)]
+    File(#[from] netc_runtime::error::Error),
+    /// There is no room for intermediate files.
+    #[error("cannot make a temporary folder in {folder}: {source}")]
+    Scratch {
+        /// Where.
+        folder: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// Generates the code of a network's functions. `plans` and `kernels` belong to `functions.graphs`, one each.
+pub fn program(
+    network: &Network,
+    functions: &Functions,
+    plans: &[Plan],
+    kernels: &[Vec<Kernel>],
+    target: &Target,
+) -> Program {
+    let manifest = manifest::manifest(network, functions, plans, kernels, target);
+    let text = manifest::json(&manifest);
+    let parts: Vec<codegen::Function> =
+        plans.iter().zip(kernels).map(|(plan, kernels)| codegen::Function { plan, kernels }).collect();
+    let code = codegen::compile(&network.name, &parts, &text, target);
+    let header = header::header(&manifest);
+    Program { manifest, header, code, stem: codegen::symbol(&network.name, "").trim_end_matches('_').to_owned() }
+}
+
+impl Program {
+    /// Writes the program into `folder`, each file whole or not at all; returns the files.
+    ///
+    /// # Errors
+    /// If the folder cannot be made, a file cannot be written, or the linker is missing or fails.
+    pub fn write(&self, folder: &Path) -> Result<Vec<PathBuf>, WriteError> {
+        files::create_folder(folder)?;
+        let scratch = tempfile::Builder::new()
+            .prefix(".netc-link-")
+            .tempdir_in(folder)
+            .map_err(|source| WriteError::Scratch { folder: folder.to_owned(), source })?;
+        let library = scratch.path().join("program.so");
+        codegen::link_shared(&self.code, scratch.path(), &library)?;
+        let object = scratch.path().join("program.o");
+        codegen::link_object(&self.code, scratch.path(), &object)?;
+        let mut written = Vec::new();
+        for (from, suffix) in [(library, "so"), (object, "o")] {
+            let path = folder.join(format!("{}.{suffix}", self.stem));
+            let bytes = std::fs::read(&from)
+                .map_err(|source| LinkError::Io { path: from.display().to_string(), source })?;
+            files::write_atomically(&path, |w| w.write_all(&bytes))?;
+            written.push(path);
+        }
+        for (name, text) in
+            [(format!("{}.h", self.stem), self.header.clone()), ("program.json".to_owned(), manifest::json(&self.manifest))]
+        {
+            let path = folder.join(name);
+            files::write_atomically(&path, |w| w.write_all(text.as_bytes()))?;
+            written.push(path);
+        }
+        Ok(written)
+    }
+}
