@@ -9,10 +9,13 @@
 //! a vector loop every value that depends on the loop's variable is a vector with one lane an iteration.
 
 pub mod build;
+mod emit;
 pub mod interpret;
 pub mod schedule;
 pub mod text;
 pub mod verify;
+
+pub use emit::kernels;
 
 use std::ops::{Add, Div, Mul, Rem, Sub};
 

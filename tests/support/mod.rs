@@ -4,6 +4,8 @@
 #![allow(unsafe_code, reason = "calls generated code")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+pub mod compiled;
+
 use netc::kernel::interpret::Memory;
 use netc::kernel::{DType, Kernel, Space};
 use netc::plan::{Buffer, BufferId, Layout, Place, Plan, Step, Work};
@@ -69,14 +71,7 @@ pub fn run_compiled(kernel: &Kernel, buffers: &mut [Memory], target: &Target) {
     netc::codegen::link_shared(&code, folder.path(), &path).unwrap();
     let mut scratch = vec![f32::NAN; kernel.scratch_bytes() / 4 + 32];
     let start = scratch.as_ptr().align_offset(64);
-    let ports: Vec<*mut u8> = buffers
-        .iter_mut()
-        .map(|m| match m {
-            Memory::F32(x) => x.as_mut_ptr().cast(),
-            Memory::I32(x) => x.as_mut_ptr().cast(),
-            Memory::U8(x) => x.as_mut_ptr(),
-        })
-        .collect();
+    let ports: Vec<*mut u8> = buffers.iter_mut().map(memory_pointer).collect();
     let context = Context {
         arena: std::ptr::null_mut(),
         state: std::ptr::null_mut(),
@@ -93,4 +88,13 @@ pub fn run_compiled(kernel: &Kernel, buffers: &mut [Memory], target: &Target) {
         entry(&context)
     };
     assert_eq!(status, 0);
+}
+
+/// Address of the first element.
+fn memory_pointer(memory: &mut Memory) -> *mut u8 {
+    match memory {
+        Memory::F32(x) => x.as_mut_ptr().cast(),
+        Memory::I32(x) => x.as_mut_ptr().cast(),
+        Memory::U8(x) => x.as_mut_ptr(),
+    }
 }

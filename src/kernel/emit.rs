@@ -1,0 +1,61 @@
+//! From a plan to its kernels: every step's work to its schedule.
+
+use super::schedule::{self, Tensor};
+use super::{BufferId, DType, Kernel};
+use crate::graph;
+use crate::plan::{Plan, Step, Work};
+use crate::target::Target;
+
+/// The kernels of a plan's steps, in order.
+pub fn kernels(plan: &Plan, target: &Target) -> Vec<Kernel> {
+    plan.steps.iter().map(|step| kernel(plan, step, target)).collect()
+}
+
+fn kernel(plan: &Plan, step: &Step, target: &Target) -> Kernel {
+    let inputs: Vec<Tensor> = step.inputs.iter().map(|&b| tensor(plan, b)).collect();
+    let outputs: Vec<Tensor> = step.outputs.iter().map(|&b| tensor(plan, b)).collect();
+    let (lanes, name) = (target.lanes, step.name.as_str());
+    let kernel = match (&step.work, &inputs[..], &outputs[..]) {
+        (Work::Op(op), _, _) => schedule::op(op, lanes, name, &inputs, &outputs),
+        (Work::Copy, [x], [y]) => Some(schedule::copy(lanes, name, x, y)),
+        (Work::CopyInto { start }, [x], [y]) => Some(schedule::copy(lanes, name, x, &y.channels(*start, x.dims[1]))),
+        (Work::ClearHalo, [], [x]) => Some(schedule::fill_halo(lanes, name, x)),
+        (Work::Conv(work), [x, weights, operands @ ..], [y]) => {
+            Some(schedule::conv::conv(target, name, work, [x, weights, y], operands))
+        }
+        (Work::ConvInputGrad(work), [dy, weights, operands @ ..], [dx]) => {
+            Some(schedule::conv_grad::conv_input_grad(target, name, work, [dy, weights, dx], operands))
+        }
+        (Work::ConvWeightGrad { geometry, tile }, [x, dy], [dweight]) => {
+            Some(schedule::conv_grad::conv_weight_grad(target, name, geometry, *tile, [x, dy, dweight]))
+        }
+        (Work::PackWeights { groups, transposed, columns }, [weights], [_]) => {
+            Some(schedule::pack::pack_weights(lanes, name, weights, *groups, *transposed, *columns))
+        }
+        (Work::MatMul { transpose_a, transpose_b, tile, epilogue }, [a, b, operands @ ..], [y]) => {
+            let transposed = [*transpose_a, *transpose_b];
+            Some(schedule::matmul::matmul(target, name, transposed, *tile, [a, b, y], epilogue, operands))
+        }
+        _ => None,
+    };
+    let Some(mut kernel) = kernel else { panic!("bug in netc: step {name} has the wrong operands for {:?}", step.work) };
+    // Results written in place are the operand's buffer.
+    let mut at = step.inputs.len();
+    for output in &step.outputs {
+        match step.inputs.iter().position(|input| input == output) {
+            Some(input) => kernel = schedule::share(kernel, BufferId(input as u32), BufferId(at as u32)),
+            None => at += 1,
+        }
+    }
+    kernel
+}
+
+fn tensor(plan: &Plan, id: crate::plan::BufferId) -> Tensor {
+    let buffer = &plan.buffers[id.0 as usize];
+    let dtype = match buffer.dtype {
+        graph::DType::F32 => DType::F32,
+        graph::DType::I32 => DType::I32,
+        graph::DType::U8 => DType::U8,
+    };
+    Tensor { dtype, len: buffer.len(), dims: buffer.dims.clone(), strides: buffer.strides(), offset: buffer.offset() }
+}

@@ -1,0 +1,90 @@
+//! The ladder of oracles: graph interpreter = kernel interpreter = compiled code, on random networks, on PyTorch's reference
+//! cases, and on every spec at reduced size.
+
+#![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
+
+mod random;
+mod reference;
+mod support;
+
+use netc::codegen;
+use netc::graph::interpret::{Outcome, Precision, Tensor, interpret};
+use netc::graph::Graph;
+use netc::graph::random::random_arguments;
+use netc::kernel::interpret::Order;
+use netc::target::Target;
+use reference::{Case, Executor, case_files};
+use support::compiled::Planned;
+
+/// Outcomes agree to `tolerance` of the largest magnitude of each tensor.
+fn assert_agree(what: &str, graph: &Graph, actual: &Outcome, expected: &Outcome, tolerance: f64) {
+    let names = graph.outputs.iter().map(|(n, _)| n.as_str()).chain(graph.states.iter().map(|s| s.name.as_str()));
+    let tensors = |o: &Outcome| o.outputs.iter().chain(&o.states).cloned().collect::<Vec<Tensor>>();
+    for ((name, a), e) in names.zip(tensors(actual)).zip(tensors(expected)) {
+        assert_eq!(a.shape, e.shape, "{what}: {name}");
+        // A loss near 0 is the difference of numbers of the size of the logits.
+        let least = if name == "loss" { 1e-2 } else { 1e-20 };
+        let scale = e.as_real().iter().fold(least, |m: f64, x| m.max(x.abs()));
+        for (i, (a, e)) in a.as_real().iter().zip(e.as_real()).enumerate() {
+            let fine = (a - e).abs() <= tolerance * scale || (a.is_nan() && e.is_nan());
+            assert!(fine, "{what}: {name}[{i}] is {a}, expected {e} (largest {scale})\n{graph}");
+        }
+    }
+}
+
+fn same_bits(what: &str, a: &Outcome, b: &Outcome) {
+    for (a, b) in a.outputs.iter().chain(&a.states).zip(b.outputs.iter().chain(&b.states)) {
+        let bits = |t: &Tensor| t.as_real().iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(a), bits(b), "{what}: bits differ");
+    }
+}
+
+fn climb(what: &str, graph: &Graph, seed: u64, target: &Target) {
+    let (inputs, states) = random_arguments(graph, seed);
+    let oracle = interpret(graph, Precision::Single, &inputs, &states).unwrap();
+    let planned = Planned::new(graph, target);
+    let kernels = planned.interpret(&inputs, &states, Order::Forward);
+    assert_agree(&format!("{what}: kernels"), graph, &kernels, &oracle, 2e-5);
+    let reversed = planned.interpret(&inputs, &states, Order::Reversed);
+    same_bits(&format!("{what}: reversed parallel loops"), &kernels, &reversed);
+    let code = planned.run(&inputs, &states, 1);
+    assert_agree(&format!("{what}: code"), graph, &code, &oracle, 2e-5);
+    same_bits(&format!("{what}: split parallel loops"), &code, &planned.run(&inputs, &states, 3));
+}
+
+#[test]
+fn random_programs_run_compiled_as_interpreted() {
+    for seed in 0..18 {
+        let target = if seed % 3 == 2 { codegen::named("x86-64").unwrap() } else { codegen::host() };
+        for graph in random::program(seed).graphs {
+            climb(&format!("{} of {seed} on {}", graph.name, target.cpu), &graph, seed, &target);
+        }
+    }
+}
+
+/// Compiled code as an executor of reference cases.
+struct Compiled {
+    functions: Vec<Planned>,
+}
+
+impl Executor for Compiled {
+    fn run(&mut self, name: &str, inputs: &[Tensor], states: &mut Vec<Tensor>) -> Result<Vec<Tensor>, String> {
+        let function = self.functions.iter().find(|f| f.graph.name == name).ok_or("no such function")?;
+        let outcome = function.run(inputs, states, 2);
+        *states = outcome.states;
+        Ok(outcome.outputs)
+    }
+}
+
+#[test]
+fn reference_cases_of_pytorch() {
+    let mut wrong = vec![];
+    for path in case_files() {
+        let case = Case::read(&path).unwrap();
+        let functions = case.functions().unwrap();
+        let planned = functions.graphs.iter().map(|g| Planned::new(g, &codegen::host())).collect();
+        let found = case.disagreements(&functions, &mut Compiled { functions: planned }).unwrap();
+        wrong.extend(found.into_iter().map(|e| format!("{}: {e}", path.display())));
+    }
+    assert!(wrong.is_empty(), "{} disagreements:\n{}", wrong.len(), wrong.join("\n"));
+}
