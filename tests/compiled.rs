@@ -8,8 +8,8 @@ mod reference;
 mod support;
 
 use netc::codegen;
-use netc::graph::interpret::{Outcome, Precision, Tensor, interpret};
 use netc::graph::Graph;
+use netc::graph::interpret::{Outcome, Precision, Tensor, interpret};
 use netc::graph::random::random_arguments;
 use netc::kernel::interpret::Order;
 use netc::target::Target;

@@ -55,8 +55,7 @@ fn link(code: &Code, scratch: &Path, output: &Path, flags: &[&str], libraries: &
     let mut objects = Vec::new();
     for (i, object) in code.objects.iter().enumerate() {
         let path = scratch.join(format!("part{i}.o"));
-        std::fs::write(&path, object)
-            .map_err(|source| LinkError::Io { path: path.display().to_string(), source })?;
+        std::fs::write(&path, object).map_err(|source| LinkError::Io { path: path.display().to_string(), source })?;
         objects.push(path);
     }
     let program = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());

@@ -38,7 +38,9 @@ fn kernel(plan: &Plan, step: &Step, target: &Target) -> Kernel {
         }
         _ => None,
     };
-    let Some(mut kernel) = kernel else { panic!("bug in netc: step {name} has the wrong operands for {:?}", step.work) };
+    let Some(mut kernel) = kernel else {
+        panic!("bug in netc: step {name} has the wrong operands for {:?}", step.work)
+    };
     // Results written in place are the operand's buffer.
     let mut at = step.inputs.len();
     for output in &step.outputs {

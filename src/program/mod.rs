@@ -84,14 +84,15 @@ impl Program {
         let mut written = Vec::new();
         for (from, suffix) in [(library, "so"), (object, "o")] {
             let path = folder.join(format!("{}.{suffix}", self.stem));
-            let bytes = std::fs::read(&from)
-                .map_err(|source| LinkError::Io { path: from.display().to_string(), source })?;
+            let bytes =
+                std::fs::read(&from).map_err(|source| LinkError::Io { path: from.display().to_string(), source })?;
             files::write_atomically(&path, |w| w.write_all(&bytes))?;
             written.push(path);
         }
-        for (name, text) in
-            [(format!("{}.h", self.stem), self.header.clone()), ("program.json".to_owned(), manifest::json(&self.manifest))]
-        {
+        for (name, text) in [
+            (format!("{}.h", self.stem), self.header.clone()),
+            ("program.json".to_owned(), manifest::json(&self.manifest)),
+        ] {
             let path = folder.join(name);
             files::write_atomically(&path, |w| w.write_all(text.as_bytes()))?;
             written.push(path);

@@ -2,6 +2,7 @@
 //!
 //! `tests/torch/README.md` describes the files and the agreement that is asked for.
 
+#![allow(dead_code, reason = "each suite uses a part")]
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
 
 use netc::check::{Network, network_from_text};
