@@ -3,7 +3,7 @@
 use super::{PASSES, run};
 use crate::check::Network;
 use crate::grad::{Recipe, differentiate};
-use crate::graph::{Bug, Functions, Mode, lower};
+use crate::graph::{Bug, Functions, Graph, Mode, lower};
 
 /// The functions of a program for batches of `batch`: `init`, `preprocess`, `infer`, and `train` if asked for, all over
 /// the same states.
@@ -11,14 +11,33 @@ use crate::graph::{Bug, Functions, Mode, lower};
 /// # Errors
 /// If a stage breaks its promise, or `train` is asked of a network without a recipe: bugs.
 pub fn functions(network: &Network, batch: usize, train: bool) -> Result<Functions, Bug> {
+    functions_observed(network, batch, train, |_, _| {})
+}
+
+/// As [`functions`], and shows each graph to `observe` after each step that makes it: `lower`, `differentiate`, and the
+/// passes by their names.
+///
+/// # Errors
+/// As [`functions`].
+pub fn functions_observed(
+    network: &Network,
+    batch: usize,
+    train: bool,
+    mut observe: impl FnMut(&str, &Graph),
+) -> Result<Functions, Bug> {
     let mut graphs = vec![];
     for mode in [Mode::Init, Mode::Preprocess, Mode::Infer] {
-        graphs.push(run(lower(network, mode, batch, train)?, PASSES, |_, _| {})?);
+        let graph = lower(network, mode, batch, train)?;
+        observe("lower", &graph);
+        graphs.push(run(graph, PASSES, &mut observe)?);
     }
     if train {
         let recipe = Recipe::of(network).ok_or_else(|| Bug("a network without a recipe cannot train".to_owned()))?;
-        let step = differentiate(lower(network, Mode::Train, batch, train)?, &recipe)?;
-        graphs.push(run(step, PASSES, |_, _| {})?);
+        let forward = lower(network, Mode::Train, batch, train)?;
+        observe("lower", &forward);
+        let step = differentiate(forward, &recipe)?;
+        observe("differentiate", &step);
+        graphs.push(run(step, PASSES, &mut observe)?);
     }
     Ok(Functions { graphs })
 }

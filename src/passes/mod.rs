@@ -7,7 +7,7 @@
 mod functions;
 pub mod simplify;
 
-pub use functions::functions;
+pub use functions::{functions, functions_observed};
 
 use crate::graph::{Bug, Graph, verify};
 
