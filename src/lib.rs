@@ -23,10 +23,14 @@
 //! | `kernel` | Plan → [`kernel::Kernel`]s: the loop IR |
 //! | `codegen` | Kernels → [`codegen::Code`]: LLVM IR and objects |
 //! | `program` | Plan, Code → [`program::Program`]: library, header, manifest |
+//! | `driver` | runs the stages for a command |
+//! | `cli` | the command line: the only place that prints |
 
 pub mod check;
+pub mod cli;
 pub mod codegen;
 pub mod diag;
+pub mod driver;
 pub mod geometry;
 pub mod grad;
 pub mod graph;

@@ -1,0 +1,331 @@
+//! The command line in clap's terms: what may be written, and its help.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// A compiler for neural networks written as data.
+#[derive(Debug, Parser)]
+#[command(name = "netc", version, about, max_term_width = 100, propagate_version = true)]
+#[command(after_help = "Exit codes: 0 done; 1 the spec or the data is wrong; 2 bad usage;\n3 the environment \
+                        failed (files, devices); 101 a bug in netc.")]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check a spec: shapes with their arithmetic, parameters, multiply-adds; all errors in one run
+    Check(Check),
+    /// Compile a spec to a native library with a C header and a manifest
+    Compile(Compile),
+    /// Train a network; RUN gets weights.safetensors, checkpoints/ and log.jsonl
+    Train(Train),
+    /// Measure a trained network on the test part of a data set: top-1, top-5, loss
+    Eval(Eval),
+    /// Classify images or tensors
+    Run(Run),
+    /// Measure how long a network takes, in total and by kernel
+    Time(Time),
+    /// Print a stage of the compiler
+    Dump(Dump),
+}
+
+impl Command {
+    /// How the command's results are to be written.
+    pub fn format(&self) -> Format {
+        match self {
+            Command::Check(c) => c.spec.format,
+            Command::Compile(c) => c.spec.format,
+            Command::Train(c) => c.spec.format,
+            Command::Eval(c) => c.spec.format,
+            Command::Run(c) => c.spec.format,
+            Command::Time(c) => c.spec.format,
+            Command::Dump(c) => c.spec.format,
+        }
+    }
+}
+
+/// The spec and how to talk about it.
+#[derive(Debug, Args)]
+pub struct Spec {
+    /// The spec file (YAML)
+    #[arg(value_name = "SPEC")]
+    pub path: PathBuf,
+    /// Change a value of the spec, as conv1.stride=2, input.shape=[1,28,28] or train.batch=32; may be repeated
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub sets: Vec<String>,
+    /// Write results as text or as json
+    #[arg(long, value_enum, hide_possible_values = true, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+/// Where and how compiled code runs.
+#[derive(Debug, Args)]
+pub struct Machine {
+    /// Threads to run on [default: all cores]; results do not depend on it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Device to run on: cpu
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: String,
+    /// Compute convolutions by the fastest way (auto) or by the definition (direct)
+    #[arg(long, value_enum, hide_possible_values = true, default_value_t = Algorithm::Auto)]
+    pub algorithm: Algorithm,
+    /// Folder for compiled programs [default: $XDG_CACHE_HOME/netc or ~/.cache/netc]
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+}
+
+/// How convolutions are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Algorithm {
+    /// The fastest for each layer
+    Auto,
+    /// Directly, by the definition
+    Direct,
+}
+
+/// What a program is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// Inference
+    Infer,
+    /// Whole training steps, and inference
+    Train,
+}
+
+/// Stages that can be printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Stage {
+    /// The spec as read, with --set applied
+    Spec,
+    /// The checked network
+    Network,
+    /// The tensor IR
+    Graph,
+    /// Which operations share a kernel, and where tensors lie
+    Plan,
+    /// The loop IR
+    Kernels,
+    /// LLVM IR
+    Llvm,
+    /// Assembly
+    Asm,
+}
+
+/// `netc check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The spec.
+    #[command(flatten)]
+    pub spec: Spec,
+}
+
+/// `netc compile`.
+#[derive(Debug, Args)]
+pub struct Compile {
+    /// The spec.
+    #[command(flatten)]
+    pub spec: Spec,
+    /// Folder to write to; made if missing [default: the network's name]
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Machine to compile for: cpu (this one) or cpu:NAME, as cpu:znver3 or cpu:x86-64-v3
+    #[arg(long, value_name = "TARGET", default_value = "cpu")]
+    pub target: String,
+    /// Compile for infer or train [default: train if the spec has a train section]
+    #[arg(long, value_enum, hide_possible_values = true)]
+    pub mode: Option<Mode>,
+    /// Images in a batch [default: the spec's train.batch, else 1]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub batch: Option<usize>,
+    /// Compute convolutions by the fastest way (auto) or by the definition (direct)
+    #[arg(long, value_enum, hide_possible_values = true, default_value_t = Algorithm::Auto)]
+    pub algorithm: Algorithm,
+}
+
+/// `netc train`.
+#[derive(Debug, Args)]
+pub struct Train {
+    /// The spec.
+    #[command(flatten)]
+    pub spec: Spec,
+    /// Data: a folder of IDX files (MNIST), CIFAR-10 binaries or CLASS/IMAGE files, or a .safetensors file
+    #[arg(long, value_name = "PATH")]
+    pub data: PathBuf,
+    /// Folder for weights, checkpoints and the log; made if missing
+    #[arg(short = 'o', long = "output", value_name = "RUN")]
+    pub run: PathBuf,
+    /// Start from these weights (.safetensors)
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    pub weights: Option<PathBuf>,
+    /// Passes over the data [default: the spec's train.epochs]
+    #[arg(long, value_name = "N", value_parser = positive, conflicts_with = "steps")]
+    pub epochs: Option<usize>,
+    /// Training steps, in place of epochs
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub steps: Option<usize>,
+    /// Images in a batch [default: the spec's train.batch]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub batch: Option<usize>,
+    /// Write a checkpoint every N steps too, not only after each epoch
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub checkpoint_every: Option<usize>,
+    /// Go on from the last checkpoint in RUN
+    #[arg(long)]
+    pub resume: bool,
+    /// Seed of all random choices [default: 0, or the resumed run's]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Judge by N images spread over the test part [default: all]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub test_images: Option<usize>,
+    /// Judge every N steps too, not only after each epoch
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub evaluate_every: Option<usize>,
+    /// Write a line to log.jsonl every N steps
+    #[arg(long, value_name = "N", value_parser = positive, default_value = "1")]
+    pub log_every: usize,
+    /// The machine.
+    #[command(flatten)]
+    pub machine: Machine,
+}
+
+/// `netc eval`.
+#[derive(Debug, Args)]
+pub struct Eval {
+    /// The spec.
+    #[command(flatten)]
+    pub spec: Spec,
+    /// Trained weights (.safetensors)
+    #[arg(long, value_name = "FILE")]
+    pub weights: PathBuf,
+    /// Data, as for train; its test part is used
+    #[arg(long, value_name = "PATH")]
+    pub data: PathBuf,
+    /// Images in a batch
+    #[arg(long, value_name = "N", value_parser = positive, default_value = "64")]
+    pub batch: usize,
+    /// Judge by N images spread over the test part [default: all]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub test_images: Option<usize>,
+    /// The machine.
+    #[command(flatten)]
+    pub machine: Machine,
+}
+
+/// `netc run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The spec.
+    #[command(flatten)]
+    pub spec: Spec,
+    /// Trained weights (.safetensors)
+    #[arg(long, value_name = "FILE")]
+    pub weights: PathBuf,
+    /// Images (PNG, JPEG) or tensors (.safetensors, .npy) of the input's shape with a leading batch
+    #[arg(value_name = "IMAGE|TENSOR", required_unless_present = "data")]
+    pub inputs: Vec<PathBuf>,
+    /// Classify images of the test part of this data set, and say what they are
+    #[arg(long, value_name = "PATH", conflicts_with = "inputs")]
+    pub data: Option<PathBuf>,
+    /// How many images of --data
+    #[arg(long, value_name = "N", value_parser = positive, default_value = "10", requires = "data")]
+    pub samples: usize,
+    /// How many classes to name for each image
+    #[arg(long, value_name = "K", value_parser = positive, default_value = "3")]
+    pub top: usize,
+    /// Write the raw outputs to this .safetensors file
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// The machine.
+    #[command(flatten)]
+    pub machine: Machine,
+}
+
+/// `netc time`.
+#[derive(Debug, Args)]
+pub struct Time {
+    /// The spec.
+    #[command(flatten)]
+    pub spec: Spec,
+    /// Measure infer, or a whole train step
+    #[arg(long, value_enum, hide_possible_values = true, default_value_t = Mode::Infer)]
+    pub mode: Mode,
+    /// Images in a batch [default: 1; for training the spec's train.batch]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub batch: Option<usize>,
+    /// How often to run it after a warm-up
+    #[arg(long, value_name = "N", value_parser = positive, default_value = "5")]
+    pub repeat: usize,
+    /// The machine.
+    #[command(flatten)]
+    pub machine: Machine,
+}
+
+/// `netc dump`.
+#[derive(Debug, Args)]
+pub struct Dump {
+    /// The spec.
+    #[command(flatten)]
+    pub spec: Spec,
+    /// What to print: spec, network, graph, plan, kernels, llvm or asm
+    #[arg(long, value_enum, hide_possible_values = true)]
+    pub stage: Stage,
+    /// Print the graph as it is after this pass
+    #[arg(long, value_name = "PASS")]
+    pub after: Option<String>,
+    /// Print this function only: init, preprocess, infer or train
+    #[arg(long, value_name = "NAME")]
+    pub function: Option<String>,
+    /// Compile for infer or train [default: train if the spec has a train section]
+    #[arg(long, value_enum, hide_possible_values = true)]
+    pub mode: Option<Mode>,
+    /// Images in a batch [default: the spec's train.batch, else 1]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub batch: Option<usize>,
+    /// Machine to compile for: cpu (this one) or cpu:NAME
+    #[arg(long, value_name = "TARGET", default_value = "cpu")]
+    pub target: String,
+    /// Compute convolutions by the fastest way (auto) or by the definition (direct)
+    #[arg(long, value_enum, hide_possible_values = true, default_value_t = Algorithm::Auto)]
+    pub algorithm: Algorithm,
+}
+
+/// A count of at least one.
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(0) => Err("must be at least 1".to_owned()),
+        Ok(n) => Ok(n),
+        Err(_) => Err("must be a whole number".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn counts_are_at_least_one() {
+        assert_eq!(positive("3"), Ok(3));
+        assert!(positive("0").is_err() && positive("-1").is_err() && positive("x").is_err());
+    }
+}

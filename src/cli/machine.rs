@@ -1,0 +1,38 @@
+//! What the machine's options come to.
+
+use super::arguments::Machine;
+use crate::check::Network;
+use crate::driver::{self, Cache, Failure, Options};
+use netc_runtime::session::Session;
+
+impl Machine {
+    /// Threads to run on.
+    pub fn threads(&self) -> usize {
+        match self.threads {
+            Some(threads) => usize::from(threads),
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+
+    /// The network as a program at work, compiled if the cache does not have it.
+    pub fn session(&self, network: &Network, options: &Options) -> Result<Session, Failure> {
+        let folder = driver::cached(network, options, &Cache::at(self.cache.as_deref())?)?;
+        driver::session(&folder, self.threads())
+    }
+
+    /// Makes sure that the device exists.
+    pub fn device(&self) -> Result<(), Failure> {
+        let cuda = self
+            .device
+            .strip_prefix("cuda")
+            .is_some_and(|rest| rest.is_empty() || rest.strip_prefix(':').is_some_and(|n| n.parse::<u32>().is_ok()));
+        match self.device.as_str() {
+            "cpu" => Ok(()),
+            _ if cuda => Err(Failure::Environment(format!(
+                "device {}: this netc is built without CUDA; --device cpu is what it can run on",
+                self.device
+            ))),
+            other => Err(Failure::Usage(format!("unknown device `{other}`: there is cpu, and cuda:N"))),
+        }
+    }
+}

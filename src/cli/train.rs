@@ -1,0 +1,136 @@
+//! `netc train`: compiles the training program if the cache has none, and runs the training loop.
+
+use super::arguments::{Format, Train};
+use super::check::warn;
+use super::output::{Output, complain, counted, duration};
+use super::progress::Quiet;
+use crate::check::report::grouped;
+use crate::driver::{self, Failure};
+use netc_runtime::evaluate::Evaluation;
+use netc_runtime::observer::{EpochReport, Observer, Start, StepReport, TestReport};
+use netc_runtime::train::TrainOptions;
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+/// Trains; one line an epoch goes to standard output, progress to a terminal.
+pub fn train(arguments: &Train, output: &mut Output) -> Result<(), Failure> {
+    let start = Instant::now();
+    let machine = &arguments.machine;
+    machine.device()?;
+    let checked = driver::check(driver::read(&arguments.spec.path, &arguments.spec.sets)?)?;
+    let options =
+        super::compile::options(&checked.network, Some(super::arguments::Mode::Train), arguments.batch, "cpu")?;
+    let mut session = machine.session(&checked.network, &options)?;
+    let network = checked.network.name.clone();
+    warn(checked);
+    let data = netc_runtime::data::open(&arguments.data, session.manifest())?;
+    let text = arguments.spec.format == Format::Text;
+    if text {
+        output.line(&format!(
+            "{network}: {} images to learn from, {} held out; batch {}, {}; ready after {}",
+            grouped(data.train.len() as u64),
+            grouped(data.test.len() as u64),
+            options.batch,
+            counted(machine.threads(), "thread"),
+            duration(start.elapsed().as_secs_f64())
+        ))?;
+    }
+    let mut how = TrainOptions::new(arguments.run.clone());
+    how.epochs = arguments.epochs.map(|n| n as u64);
+    how.steps = arguments.steps.map(|n| n as u64);
+    how.seed = arguments.seed;
+    how.resume = arguments.resume;
+    how.weights = arguments.weights.clone();
+    how.checkpoint_every = arguments.checkpoint_every.map(|n| n as u64);
+    how.evaluate_every = arguments.evaluate_every.map(|n| n as u64);
+    how.test_images = arguments.test_images;
+    how.log_every = arguments.log_every as u64;
+    let mut watcher = Watcher { output, text, progress: Quiet::default(), start: None, trouble: None };
+    let summary = netc_runtime::train::train(&mut session, &data, &how, &mut watcher)?;
+    if let Some(failure) = watcher.trouble {
+        return Err(failure);
+    }
+    if text {
+        output.line(&format!("weights in {}", summary.weights.display()))?;
+        if !summary.stopped && data.test.is_empty() {
+            complain("warning: no image was held out, so nobody knows how good the network is");
+        }
+    } else {
+        output.json(&serde_json::json!({
+            "network": network,
+            "steps": summary.position.step,
+            "weights": summary.weights,
+            "test": summary.test,
+            "seconds": start.elapsed().as_secs_f64(),
+        }))?;
+    }
+    Ok(())
+}
+
+/// What an evaluation found, as `loss 0.3210, top-1 88.12 %, top-5 99.50 %`.
+pub fn measured(found: &Evaluation) -> String {
+    let mut text = format!("loss {:.4}", found.loss);
+    for (name, share) in [("top-1", found.top1), ("top-5", found.top5)] {
+        if let Some(share) = share {
+            text.push_str(&format!(", {name} {:.2} %", 100.0 * share));
+        }
+    }
+    text
+}
+
+/// Writes a line for each epoch, and draws progress meanwhile.
+struct Watcher<'a> {
+    output: &'a mut Output,
+    text: bool,
+    progress: Quiet,
+    start: Option<Start>,
+    trouble: Option<Failure>,
+}
+
+impl Observer for Watcher<'_> {
+    fn start(&mut self, start: &Start) {
+        self.start = Some(start.clone());
+        self.progress.start(start);
+    }
+
+    fn step(&mut self, report: &StepReport) -> ControlFlow<()> {
+        let _ = self.progress.step(report);
+        if self.trouble.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn evaluate(&mut self, done: usize, total: usize) {
+        self.progress.evaluate(done, total);
+    }
+
+    fn test(&mut self, report: &TestReport) {
+        let held_out = measured(&report.test);
+        self.say(&format!("step {:>6}  held out: {held_out}   {}", report.step, duration(report.seconds)));
+    }
+
+    fn epoch(&mut self, report: &EpochReport) {
+        let mut line = format!("epoch {:>3}  step {:>6}  loss {:.4}", report.epoch + 1, report.step, report.mean_loss);
+        if let Some(accuracy) = report.accuracy {
+            line.push_str(&format!(", {:.2} % right", 100.0 * accuracy));
+        }
+        if let Some(test) = &report.test {
+            line.push_str(&format!("   held out: {}", measured(test)));
+        }
+        line.push_str(&format!("   {}", duration(report.seconds)));
+        self.say(&line);
+    }
+}
+
+impl Watcher<'_> {
+    /// Writes a line of results, with the bars out of its way.
+    fn say(&mut self, line: &str) {
+        self.progress = Quiet::default();
+        if let Some(start) = &self.start {
+            self.progress.start(start);
+        }
+        if self.text
+            && let Err(failure) = self.output.line(line)
+        {
+            self.trouble = Some(failure);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! From a checked network to code: plans, kernels, listings, program folders.
+
+use super::{Cache, Failure, cache, front};
+use crate::check::Network;
+use crate::codegen::{self, Listing};
+use crate::graph::Functions;
+use crate::kernel::{self, Kernel};
+use crate::plan::{self, Plan};
+use crate::program;
+use crate::target::Target;
+use std::path::{Path, PathBuf};
+
+/// How a network is compiled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Images in a batch.
+    pub batch: usize,
+    /// Whole training steps, and not only inference.
+    pub train: bool,
+    /// The machine.
+    pub target: Target,
+}
+
+/// A network compiled as far as its kernels.
+#[derive(Debug)]
+pub struct Built {
+    /// Its functions as graphs.
+    pub functions: Functions,
+    /// A plan a function.
+    pub plans: Vec<Plan>,
+    /// The kernels of each plan's steps.
+    pub kernels: Vec<Vec<Kernel>>,
+}
+
+/// The target called `name`: `cpu` for this machine, `cpu:NAME` for another.
+pub fn target(name: &str) -> Result<Target, Failure> {
+    match name.split_once(':') {
+        None if name == "cpu" => Ok(codegen::host()),
+        Some(("cpu", cpu)) => codegen::named(cpu).map_err(|e| Failure::Usage(e.to_string())),
+        Some(("ptx", _)) => Err(Failure::Environment(format!("target {name}: this netc is built without CUDA"))),
+        _ => Err(Failure::Usage(format!("unknown target `{name}`: there is cpu, and cpu:NAME as cpu:x86-64-v3"))),
+    }
+}
+
+/// Compiles a network as far as its kernels.
+pub fn build(network: &Network, options: &Options) -> Result<Built, Failure> {
+    let functions = front::functions(network, options.batch, options.train)?;
+    let plans: Vec<Plan> = functions.graphs.iter().map(|graph| plan::plan(graph, &options.target)).collect();
+    let kernels = plans.iter().map(|plan| kernel::kernels(plan, &options.target)).collect();
+    Ok(Built { functions, plans, kernels })
+}
+
+impl Built {
+    fn code_functions(&self) -> Vec<codegen::Function<'_>> {
+        let pairs = self.plans.iter().zip(&self.kernels);
+        pairs.map(|(plan, kernels)| codegen::Function { plan, kernels }).collect()
+    }
+
+    /// The code as text.
+    pub fn listing(&self, network: &Network, options: &Options, what: Listing) -> String {
+        codegen::listing(&network.name, &self.code_functions(), &options.target, what)
+    }
+}
+
+/// Compiles a network into `folder` and gives the files written.
+pub fn compile(network: &Network, options: &Options, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let built = build(network, options)?;
+    let program = program::program(network, &built.functions, &built.plans, &built.kernels, &options.target);
+    program.write(folder).map_err(|e| Failure::Environment(e.to_string()))
+}
+
+/// The folder of a compiled network in the cache; compiles it if it is not there.
+pub fn cached(network: &Network, options: &Options, cache: &Cache) -> Result<PathBuf, Failure> {
+    let description = format!("{network:?}");
+    let key = cache::key(&[&cache::build(), &description, &format!("{options:?}")]);
+    cache.folder(&format!("{}-{key}", network.name), |folder| compile(network, options, folder).map(drop))
+}

@@ -1,0 +1,16 @@
+//! Runs the stages one after the other: from a spec file to a program that the runtime loads.
+//!
+//! Takes what a command was asked for, gives what the command shows or runs. Decides nothing about networks or code;
+//! what can go wrong is a [`Failure`]. Never prints.
+
+mod build;
+mod cache;
+mod failure;
+mod front;
+mod session;
+
+pub use build::{Built, Options, build, cached, compile, target};
+pub use cache::Cache;
+pub use failure::{Failure, Refused, plain};
+pub use front::{Checked, Text, check, functions, functions_after, read};
+pub use session::session;
