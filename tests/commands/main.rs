@@ -1,0 +1,8 @@
+//! The `netc` command as its user meets it: results, errors, exit codes, and what is on disk afterwards.
+#![allow(clippy::unwrap_used, reason = "a test that cannot do its work has failed")]
+
+mod bad_input;
+mod from_c;
+mod results;
+mod training;
+mod workshop;

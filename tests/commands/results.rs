@@ -1,0 +1,109 @@
+//! What the commands print and write when all is well.
+
+use crate::workshop::{Done, Workshop, project};
+use std::process::Command;
+
+fn netc(arguments: &[&str]) -> Done {
+    let output = Command::new(env!("CARGO_BIN_EXE_netc")).args(arguments).current_dir(project("")).output().unwrap();
+    Done::from(output)
+}
+
+#[test]
+fn check_shows_every_layer_and_the_totals() {
+    for (spec, params, macs, weights) in [
+        ("alexnet", "62,378,344", "1,135.3 M", 62_378_344_u64),
+        ("alexnet-paper", "60,965,224", "724.4 M", 60_965_224),
+        ("alexnet-half", "16,630,440", "311.2 M", 16_630_440),
+    ] {
+        let path = format!("specs/{spec}.yaml");
+        let done = netc(&["check", &path]);
+        assert_eq!(done.code, 0, "{done:#?}");
+        let out = done.stdout;
+        assert!(out.contains(params) && out.contains(macs), "{out}");
+        let conv1 = out.lines().find(|l| l.contains("conv1")).unwrap_or_else(|| panic!("no row for conv1:\n{out}"));
+        assert!(conv1.contains("/4 + 1"), "no arithmetic: {conv1}");
+        assert!(out.lines().all(|l| l.chars().count() <= 120), "lines are too long:\n{out}");
+        let json = netc(&["check", &path, "--format", "json"]).json();
+        assert_eq!(json["param_count"], weights, "{json:#}");
+    }
+}
+
+#[test]
+fn check_takes_changes() {
+    let out = netc(&["check", "specs/lenet.yaml", "--set", "train.batch=7"]).fine();
+    assert!(!out.is_empty());
+    let a = netc(&["dump", "specs/alexnet.yaml", "--stage", "network", "--set", "fc8.features=10"]).fine();
+    let b = netc(&["dump", "specs/alexnet.yaml", "--stage", "network"]).fine();
+    assert_ne!(a, b);
+}
+
+#[test]
+fn every_stage_can_be_printed_and_is_always_the_same() {
+    let w = Workshop::new();
+    for stage in ["spec", "network", "graph", "plan", "kernels", "llvm", "asm"] {
+        let a = w.netc(&format!("dump tiny.yaml --stage {stage}")).fine();
+        let b = w.netc(&format!("dump tiny.yaml --stage {stage}")).fine();
+        let word = if matches!(stage, "llvm" | "asm") { "tiny_kernel_body_" } else { "conv1" };
+        assert!(a.contains(word), "{stage} has no {word}");
+        assert_eq!(a, b, "{stage} differs from run to run");
+    }
+    let infer = w.netc("dump tiny.yaml --stage graph --function infer").fine();
+    let all = w.netc("dump tiny.yaml --stage graph").fine();
+    assert!(all.contains(infer.trim()) && all.len() > infer.len());
+}
+
+#[test]
+fn compile_writes_a_library_that_c_can_use() {
+    let w = Workshop::new();
+    let out = w.netc("compile tiny.yaml -o out --mode train --batch 4").fine();
+    for name in ["tiny.so", "tiny.o", "tiny.h", "program.json"] {
+        assert!(w.path("out").join(name).is_file(), "{name} is missing: {:?}", w.files("out"));
+        assert!(out.contains(name), "does not tell of {name}:\n{out}");
+    }
+    let first = w.read("out/tiny.o");
+    w.netc("compile tiny.yaml -o again --mode train --batch 4").fine();
+    assert_eq!(first, w.read("again/tiny.o"), "same input, same bytes");
+}
+
+#[test]
+fn run_names_classes_with_probabilities() {
+    let w = Workshop::new();
+    w.netc("train tiny.yaml --data data -o run --epochs 12").fine();
+    let out = w.netc("run tiny.yaml --weights run/weights.safetensors --data data --samples 3").fine();
+    for class in ["left", "right", "both", "%"] {
+        assert!(out.contains(class), "{out}");
+    }
+    let json = w.netc("run tiny.yaml --weights run/weights.safetensors --data data --samples 3 --format json").json();
+    let results = json["results"].as_array().unwrap();
+    assert_eq!(results.len(), 3, "{json:#}");
+    for result in results {
+        let sum: f64 = result["classes"].as_array().unwrap().iter().map(|c| c["probability"].as_f64().unwrap()).sum();
+        assert!((sum - 1.0).abs() < 1e-5, "{json:#}");
+    }
+    w.netc("run tiny.yaml --weights run/weights.safetensors --data data --output out.safetensors").fine();
+    let bytes = w.read("out.safetensors");
+    let outputs = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(outputs.tensor("output").unwrap().shape(), [10, 3]);
+}
+
+#[test]
+fn time_gives_the_whole_and_the_kernels() {
+    let w = Workshop::new();
+    let json = w.netc("time tiny.yaml --mode train --repeat 2 --format json").json();
+    let step = &json["step_seconds"];
+    assert!(step["min"].as_f64().unwrap() > 0.0, "{json:#}");
+    assert!(step["min"].as_f64() <= step["median"].as_f64() && step["median"].as_f64() <= step["max"].as_f64());
+    assert!(!json["kernels"].as_array().unwrap().is_empty(), "{json:#}");
+    let text = w.netc("time tiny.yaml --repeat 2").fine();
+    assert!(text.contains("conv1"), "{text}");
+}
+
+#[test]
+fn help_and_version_are_results() {
+    let help = netc(&["--help"]).fine();
+    for command in ["check", "compile", "train", "eval", "run", "time", "dump"] {
+        assert!(help.contains(command), "{help}");
+        assert!(netc(&[command, "--help"]).fine().contains("SPEC"));
+    }
+    assert!(netc(&["--version"]).fine().starts_with("netc "));
+}

@@ -1,0 +1,80 @@
+//! Training: the same bytes for any number of threads and across interruptions, and it learns.
+
+use crate::workshop::{Workshop, sha256};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+fn weights(w: &Workshop, run: &str) -> String {
+    sha256(&w.read(&format!("{run}/weights.safetensors")))
+}
+
+#[test]
+fn weights_after_ten_steps_do_not_depend_on_threads() {
+    let w = Workshop::new();
+    for threads in [1, 2, 3] {
+        w.netc(&format!("train tiny.yaml --data data -o run{threads} --steps 10 --threads {threads}")).fine();
+    }
+    assert_eq!(weights(&w, "run1"), weights(&w, "run2"));
+    assert_eq!(weights(&w, "run1"), weights(&w, "run3"));
+    w.netc("train tiny.yaml --data data -o other --steps 10 --seed 1").fine();
+    assert_ne!(weights(&w, "run1"), weights(&w, "other"), "another seed gives other weights");
+}
+
+#[test]
+fn weights_do_not_depend_on_an_interruption() {
+    let w = Workshop::new();
+    w.netc("train tiny.yaml --data data -o whole --steps 10").fine();
+    // 64 images in batches of 8: five steps are in the middle of the first epoch.
+    w.netc("train tiny.yaml --data data -o parts --steps 5 --threads 2").fine();
+    assert_ne!(weights(&w, "whole"), weights(&w, "parts"));
+    w.netc("train tiny.yaml --data data -o parts --steps 10 --threads 3 --resume").fine();
+    assert_eq!(weights(&w, "whole"), weights(&w, "parts"));
+}
+
+#[test]
+fn weights_do_not_depend_on_being_killed() {
+    let w = Workshop::new();
+    let steps = "--steps 3000 --checkpoint-every 10";
+    w.netc(&format!("train tiny.yaml --data data -o whole {steps}")).fine();
+    let mut child =
+        w.command(&format!("train tiny.yaml --data data -o killed {steps}")).stdout(Stdio::null()).spawn().unwrap();
+    let start = Instant::now();
+    while !w.files("killed/checkpoints").iter().any(|name| name.ends_with(".safetensors")) {
+        assert!(start.elapsed() < Duration::from_secs(60), "no checkpoint within a minute");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    let status = child.wait().unwrap();
+    assert!(!status.success(), "it was still at work when it was killed");
+    w.netc(&format!("train tiny.yaml --data data -o killed {steps} --resume")).fine();
+    assert_eq!(weights(&w, "whole"), weights(&w, "killed"));
+    let left: Vec<String> = w.files("killed").into_iter().filter(|n| n.contains("tmp")).collect();
+    assert!(left.is_empty(), "left over from the killed run: {left:?}");
+}
+
+#[test]
+fn it_learns_and_says_so() {
+    let w = Workshop::new();
+    let out = w.netc("train tiny.yaml --data data -o run --epochs 12").fine();
+    assert!(out.contains("run/weights.safetensors"), "{out}");
+    let log = String::from_utf8(w.read("run/log.jsonl")).unwrap();
+    assert!(log.lines().count() >= 12, "{log}");
+    for line in log.lines() {
+        serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+    }
+    let measured = w.netc("eval tiny.yaml --data data --weights run/weights.safetensors --format json").json();
+    assert_eq!(measured["images"], 16, "{measured}");
+    assert!(measured["top1"].as_f64().unwrap() > 0.9, "{measured}");
+    assert!(measured["loss"].as_f64().unwrap() < 0.5, "{measured}");
+    let text = w.netc("eval tiny.yaml --data data --weights run/weights.safetensors").fine();
+    assert!(text.contains("top-1") && text.contains("loss"), "{text}");
+}
+
+#[test]
+fn weights_are_taken_up_again() {
+    let w = Workshop::new();
+    w.netc("train tiny.yaml --data data -o run --epochs 12").fine();
+    w.netc("train tiny.yaml --data data -o more --steps 1 --weights run/weights.safetensors --set train.optimizer.sgd.lr=1.0e-12").fine();
+    let measured = w.netc("eval tiny.yaml --data data --weights more/weights.safetensors --format json").json();
+    assert!(measured["top1"].as_f64().unwrap() > 0.9, "{measured}");
+}
