@@ -14,6 +14,29 @@
 //! Weights after a number of steps are the same bytes for any number of threads, and across a kill and a resume: random
 //! choices depend on seed, epoch and sample alone ([`random`]), and files are replaced whole or not at all ([`files`]).
 //!
+//! | module | what it is |
+//! |---|---|
+//! | [`program`] | the contract: manifest, memory, entry points |
+//! | [`library`] | loads a program and checks its manifest |
+//! | [`memory`] | aligned blocks, refused with an error and no abort |
+//! | [`threads`] | the thread pool |
+//! | [`session`] | a program at work: its memory, typed calls |
+//! | [`tensorfile`] | safetensors files |
+//! | [`files`] | writing so that nothing is ever half there |
+//! | [`checkpoint`] | weights files and checkpoints |
+//! | [`data`] | labelled images in every format |
+//! | [`preprocess`] | resize, crop, flip |
+//! | [`loader`] | batches prepared in the background |
+//! | [`random`] | counter-based random numbers |
+//! | [`schedule`] | the learning rate of each step |
+//! | [`train`] | the training loop |
+//! | [`journal`] | the run folder: weights, checkpoints, log |
+//! | [`evaluate`] | loss, top-1, top-5 |
+//! | [`predict`] | classes of images and tensors |
+//! | [`observer`] | who is told how far things are |
+//! | [`progress`] | an observer that draws bars on a terminal |
+//! | [`error`] | what can go wrong, and whose matter it is |
+//!
 //! ```no_run
 //! use netc_runtime::{Result, data, library, observer, session, threads, train};
 //! use std::{path::Path, sync::Arc};
