@@ -1,5 +1,7 @@
 //! Matrix products and convolutions, forward and backward, against plain loops: interpreted and compiled.
 
+#![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
+
 mod support;
 
 use netc::codegen;
