@@ -54,8 +54,9 @@ pub struct Spec {
     /// The spec file (YAML)
     #[arg(value_name = "SPEC")]
     pub path: PathBuf,
-    /// Change a value of the spec, as conv1.stride=2, input.shape=[1,28,28] or train.batch=32; may be repeated
+    /// Changes of the spec's values.
     #[arg(long = "set", value_name = "PATH=VALUE")]
+    #[arg(help = "Change a value, as conv1.stride=2, input.shape=[1,28,28] or train.batch=32; may be repeated")]
     pub sets: Vec<String>,
     /// Write results as text or as json
     #[arg(long, value_enum, hide_possible_values = true, default_value_t = Format::Text)]

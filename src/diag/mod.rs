@@ -1,7 +1,7 @@
 //! Diagnostics: what is wrong with the user's text, as data.
 //!
 //! A [`Diagnostic`] has a [`Code`], places in the text, the arithmetic behind it and edits that mend it. Text is made at
-//! the edge: [`render`] writes rustc's format, [`json`] the same for programs. Nothing here prints.
+//! the edge: [`render()`] writes rustc's format, [`json()`] the same for programs. Nothing here prints.
 
 mod apply;
 mod code;

@@ -29,7 +29,7 @@ pub(super) fn forward(g: &LrnGeometry, x: &Tensor) -> Vec<f64> {
     x.as_real().iter().zip(denominators(g, x)).map(|(a, d)| a * d.powf(-g.beta)).collect()
 }
 
-/// dx[j] = dy[j]·d[j]^−β − 2·s·β·a[j]·Σ over the windows that hold j of dy[c]·a[c]·d[c]^(−β−1).
+/// `dx[j] = dy[j]·d[j]^−β − 2·s·β·a[j]·Σ dy[c]·a[c]·d[c]^(−β−1)` over the windows c that hold j.
 pub(super) fn grad(g: &LrnGeometry, x: &Tensor, dy: &[f64]) -> Vec<f64> {
     let xs = x.as_real();
     let (channels, plane) = (x.shape[1], x.shape[2] * x.shape[3]);

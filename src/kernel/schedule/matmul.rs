@@ -2,7 +2,7 @@
 //!
 //! A parallel iteration makes one block of columns of the result. It walks the sum in chunks: the chunk's panel of the
 //! right operand is packed into scratch, then every tile of rows adds its products. The order of a sum depends on shapes alone.
-//! With very few rows there is nothing to reuse, and each element is a dot product instead ([`dot`]).
+//! With very few rows there is nothing to reuse, and each element is a dot product instead (`dot`).
 
 use super::Tensor;
 use super::contraction::{Sums, epilogue, tiles};
@@ -143,7 +143,7 @@ fn pack_panel(
     }
 }
 
-/// Each element as a dot product along the contiguous dimension: y[m][n] = Σ a[m][k]·b[n][k]. Sums run in vectors over k, whose
+/// Each element as a dot product along the contiguous dimension: `y[m][n] = Σ a[m][k]·b[n][k]`. Sums run in vectors over k, whose
 /// lanes are added one after the other at the end.
 fn dot(target: &Target, name: &str, [a, right, y]: [&Tensor; 3], steps: &[Epilogue], operands: &[Tensor]) -> Kernel {
     let lanes = target.lanes;
