@@ -332,6 +332,30 @@ kernel all {
     }
 
     #[test]
+    fn damaged_text_is_an_error_or_another_kernel() {
+        let mut bits = 7u32;
+        let mut draw = |below: usize| {
+            bits = bits.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (bits >> 8) as usize % below
+        };
+        let mut parsed = 0;
+        for _ in 0..5000 {
+            let mut text = ALL.as_bytes().to_vec();
+            let at = draw(text.len());
+            match draw(3) {
+                0 => drop(text.remove(at)),
+                1 => text.insert(at, b" .09eax%[](){}-+*/,;:\n\xc3\xa7"[draw(24)]),
+                _ => text.truncate(at),
+            }
+            if let Ok(kernel) = parse(&String::from_utf8_lossy(&text)) {
+                parsed += 1;
+                assert_eq!(print(&parse(&print(&kernel)).unwrap()), print(&kernel));
+            }
+        }
+        assert!(parsed > 100);
+    }
+
+    #[test]
     fn errors_name_the_line() {
         let error = |text: &str| parse(text).unwrap_err();
         assert_eq!(error(&ALL.replace("readwrite", "both")), "line 3, at `global`: no access `both`");

@@ -237,7 +237,8 @@ impl Parser {
                 "vector" => self.for_loop(LoopKind::Vector)?,
                 "let" => {
                     let local = self.local()?;
-                    self.kernel.locals = self.kernel.locals.max(local.0 + 1);
+                    let count = local.0.checked_add(1).ok_or("integer out of range")?;
+                    self.kernel.locals = self.kernel.locals.max(count);
                     self.expect("=")?;
                     Stmt::Let { local, value: self.expr()? }
                 }

@@ -26,13 +26,14 @@ pub(super) fn disjoint(mut touches: Vec<Touch>, var: Var, begin: i64, end: i64) 
     // Digits that know nothing of the variable tell nothing apart.
     digits.retain(|digit| digit.iter().any(|sum| depends(sum, &touches, var)));
 
-    let count = usize::try_from(end - begin).unwrap_or(0);
-    let iterations: Vec<i64> = if count * touches.len() * digits.len() <= FULL {
+    let count = usize::try_from(end.saturating_sub(begin)).unwrap_or(0);
+    let iterations: Vec<i64> = if count.saturating_mul(touches.len() * digits.len()) <= FULL {
         (begin..end).collect()
     } else {
-        let step = (count / 100).max(1);
-        let edge = |i: usize| i < 100 || i + 100 >= count || i.is_multiple_of(step);
-        (0..count).filter(|i| edge(*i)).map(|i| begin + i as i64).collect()
+        let between = (0..count).step_by((count / 100).max(1));
+        let chosen: BTreeSet<usize> =
+            (0..count.min(100)).chain(count.saturating_sub(100)..count).chain(between).collect();
+        chosen.into_iter().map(|i| begin + i as i64).collect()
     };
     let mut names: Vec<Vec<usize>> = vec![Vec::new(); iterations.len()];
     for digit in &digits {

@@ -4,7 +4,7 @@ use super::super::{BufferId, Expr, Index, Kernel, LoopKind, Space, Stmt, Var};
 use super::each_load;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Accesses looked at before loops are cut down to their corners.
+/// Accesses and iterations looked at before loops are cut down to their corners.
 const BUDGET: usize = 400_000;
 
 /// Every fault that shows in running the loops: accesses outside of their buffer, iterations of parallel and vector
@@ -21,7 +21,7 @@ pub(super) fn trace(kernel: &Kernel) -> Vec<String> {
             corners,
         };
         tracer.block(&kernel.body);
-        if tracer.left > 0 || corners {
+        if tracer.left > 0 || corners || !tracer.faults.is_empty() {
             return tracer.faults.into_iter().collect();
         }
     }
@@ -35,6 +35,13 @@ struct Tracer<'k> {
     faults: BTreeSet<String>,
     left: usize,
     corners: bool,
+}
+
+/// The iteration after `i` among the first two, the middle one and the last two.
+fn next_corner(i: i64, begin: i64, end: i64) -> i64 {
+    let middle = begin + (end - begin) / 2;
+    let corners = [begin, begin + 1, middle, end - 2, end - 1];
+    corners.into_iter().filter(|c| *c > i).min().unwrap_or(end)
 }
 
 /// A loop under way whose iterations must keep apart.
@@ -77,18 +84,20 @@ impl<'k> Tracer<'k> {
             let name = self.kernel.vars.get(var.0 as usize).cloned().unwrap_or_default();
             self.races.push(Race { kind, name, iteration: begin, touched: BTreeMap::new() });
         }
-        for i in begin..end {
-            let corner = i < begin + 2 || i >= end - 2 || i == (begin + end) / 2;
-            if self.corners && !corner {
-                continue;
-            }
+        let mut i = begin;
+        while i < end {
             if let Some(value) = self.vars.get_mut(var.0 as usize) {
                 *value = i;
             }
             if race && let Some(race) = self.races.last_mut() {
                 race.iteration = i;
             }
+            self.left = self.left.saturating_sub(1);
             self.block(body);
+            if self.left == 0 {
+                break;
+            }
+            i = if self.corners { next_corner(i, begin, end) } else { i + 1 };
         }
         if race {
             self.races.pop();
