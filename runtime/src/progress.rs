@@ -33,7 +33,7 @@ impl Bars {
         self.bar.finish_and_clear();
         self.bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr_with_hz(5));
         // The template is a constant; an indicatif that cannot read it shows its own.
-        if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} {msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} {msg}, {eta} left") {
             self.bar.set_style(style);
         }
         self.bar.set_prefix(what);

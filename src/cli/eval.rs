@@ -1,6 +1,7 @@
 //! `netc eval`: how good a trained network is on held-out data.
 
 use super::arguments::{Eval, Format};
+use super::machine::present;
 use super::output::{Output, duration};
 use super::progress::Quiet;
 use super::train::measured;
@@ -12,15 +13,13 @@ use std::time::Instant;
 pub fn eval(arguments: &Eval, output: &mut Output) -> Result<(), Failure> {
     let machine = &arguments.machine;
     machine.device()?;
+    present([&arguments.weights, &arguments.data])?;
     let network = driver::check(driver::read(&arguments.spec.path, &arguments.spec.sets)?)?.network;
     let options = Options { batch: arguments.batch, train: false, target: driver::target("cpu")? };
     let mut session = machine.session(&network, &options)?;
     netc_runtime::checkpoint::load_weights(&mut session, &arguments.weights)?;
     let data = netc_runtime::data::open(&arguments.data, session.manifest())?;
-    let test = match arguments.test_images {
-        Some(count) => netc_runtime::data::spread(&data.test, count),
-        None => data.test,
-    };
+    let test = netc_runtime::data::spread(data.judge(), arguments.test_images.unwrap_or(usize::MAX));
     let start = Instant::now();
     let mut progress = Quiet::default();
     let found = netc_runtime::evaluate::evaluate(&mut session, &test, 1, &mut progress)?;

@@ -4,6 +4,19 @@ use super::arguments::Machine;
 use crate::check::Network;
 use crate::driver::{self, Cache, Failure, Options};
 use netc_runtime::session::Session;
+use std::path::PathBuf;
+
+/// Refuses what is not there, before anything is compiled for it.
+pub fn present<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), Failure> {
+    for path in paths {
+        if let Err(e) = std::fs::metadata(path)
+            && e.kind() == std::io::ErrorKind::NotFound
+        {
+            return Err(Failure::Data(format!("{}: no such file or folder", path.display())));
+        }
+    }
+    Ok(())
+}
 
 impl Machine {
     /// Threads to run on.

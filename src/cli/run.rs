@@ -1,6 +1,7 @@
 //! `netc run`: what a trained network says about images.
 
 use super::arguments::{Format, Run};
+use super::machine::present;
 use super::output::Output;
 use super::progress::Quiet;
 use crate::driver::{self, Failure, Options};
@@ -15,6 +16,7 @@ const BATCH: usize = 16;
 pub fn run(arguments: &Run, output: &mut Output) -> Result<(), Failure> {
     let machine = &arguments.machine;
     machine.device()?;
+    present([&arguments.weights].into_iter().chain(&arguments.inputs).chain(&arguments.data))?;
     let network = driver::check(driver::read(&arguments.spec.path, &arguments.spec.sets)?)?.network;
     let count = if arguments.data.is_some() { arguments.samples } else { arguments.inputs.len() };
     let options = Options { batch: count.clamp(1, BATCH), train: false, target: driver::target("cpu")? };
@@ -24,7 +26,8 @@ pub fn run(arguments: &Run, output: &mut Output) -> Result<(), Failure> {
     let predictions = match &arguments.data {
         None => predict(&mut session, &arguments.inputs, &mut progress)?,
         Some(path) => {
-            let test = netc_runtime::data::open(path, session.manifest())?.test;
+            let data = netc_runtime::data::open(path, session.manifest())?;
+            let test = data.judge();
             let indices: Vec<usize> = (0..count.min(test.len())).collect();
             let mut predictions = predict_samples(&mut session, test.as_ref(), &indices, &mut progress)?;
             for (prediction, index) in predictions.iter_mut().zip(indices) {

@@ -2,6 +2,7 @@
 
 use super::arguments::{Format, Train};
 use super::check::warn;
+use super::machine::present;
 use super::output::{Output, complain, counted, duration};
 use super::progress::Quiet;
 use crate::check::report::grouped;
@@ -17,6 +18,7 @@ pub fn train(arguments: &Train, output: &mut Output) -> Result<(), Failure> {
     let start = Instant::now();
     let machine = &arguments.machine;
     machine.device()?;
+    present([&arguments.data].into_iter().chain(&arguments.weights))?;
     let checked = driver::check(driver::read(&arguments.spec.path, &arguments.spec.sets)?)?;
     let options =
         super::compile::options(&checked.network, Some(super::arguments::Mode::Train), arguments.batch, "cpu")?;
