@@ -169,57 +169,68 @@ pub fn conv_weight_grad(
     let (columns_w, run) = if joined { (1, kw * inner) } else { (kw, inner) };
     let columns = tile.columns();
     let blocks = outer.div_ceil(columns);
-    let sums_buffer = b.scratch("sums", DType::F32, columns_w * run * columns);
+    // A part does a few kernel rows: all of them share the packed gradients, but there must be work for many threads.
+    let parts = 12usize.div_ceil(g.groups * blocks).clamp(1, kh);
+    let rows_most = kh.div_ceil(parts);
+    let row_elements = columns_w * run * columns;
+    let sums_buffer = b.scratch("sums", DType::F32, rows_most * row_elements);
     let panel = b.scratch("panel", DType::F32, dy.dims[2] * dy.dims[3] * columns);
     let sums = Sums::for_tiles(&mut b, tile, run, tile.rows);
     let base = run / balanced(run, tile.rows).0;
-    b.parallel("part", g.groups * blocks * kh, |b, p| {
-        let i = p.clone() % kh as i64;
-        let block = p.clone() / kh as i64 % blocks as i64;
-        let group = p / (kh * blocks) as i64;
+    b.parallel("part", g.groups * blocks * parts, |b, p| {
+        let part = p.clone() % parts as i64;
+        let block = p.clone() / parts as i64 % blocks as i64;
+        let group = p / (parts * blocks) as i64;
+        let (begin, end) = (part.clone() * kh as i64 / parts as i64, (part + 1usize) * kh as i64 / parts as i64);
         let first = block * columns as i64;
         let valid = (Index::Const(outer as i64) - first.clone()).min(columns);
         let channel = group.clone() * outer as i64 + first;
-        b.serial("clear", columns_w * run * columns / target.lanes, |b, k| {
+        b.serial("clear", rows_most * row_elements / target.lanes, |b, k| {
             b.vector("lane", target.lanes, |b, lane| {
-                b.store(sums_buffer, k * target.lanes as i64 + lane, Expr::F32(0.0))
+                b.store(sums_buffer, k * target.lanes as i64 + lane, Expr::F32(0.0));
             });
         });
         b.serial("n", x.dims[0], |b, n| {
             pack_gradient(b, &dy, panel, [&n, &channel], &valid, columns);
-            b.serial("kw", columns_w, |b, j| {
-                tiles(b, "tile", run, tile.rows, |b, r, rows| {
-                    let sums = &sums[usize::from(rows > base)];
-                    let at = |row: Index, column: Index| {
-                        (j.clone() * run as i64 + r.clone() + row) * columns as i64 + column
-                    };
-                    sums.set(b, |row, column| Expr::load(sums_buffer, at(row, column)));
-                    b.serial("oh", dy.dims[2], |b, oh| {
-                        let h = oh.clone() * g.stride[0] as i64 + i.clone() * g.dilation[0] as i64 - g.padding.top;
-                        let w = j.clone() * g.dilation[1] as i64 - g.padding.left;
-                        let x0 = x.at(&[n.clone(), group.clone() * inner as i64, h, w]);
-                        b.serial("ow", dy.dims[3], |b, ow| {
-                            let left = |row: Index| {
-                                let element = r.clone() + row;
-                                let along = if joined { element } else { element * x.strides[1] as i64 };
-                                let step = (g.stride[1] * x.strides[3]) as i64;
-                                Expr::load(x.buffer, x0.clone() + ow.clone() * step + along)
-                            };
-                            let pixel = oh.clone() * dy.dims[3] as i64 + ow.clone();
-                            let right = |column: Index| Expr::load(panel, pixel.clone() * columns as i64 + column);
-                            sums.add(b, left, right);
+            b.for_loop("kh", begin.clone(), end.clone(), LoopKind::Serial, |b, i| {
+                let kept = (i.clone() - begin.clone()) * row_elements as i64;
+                b.serial("kw", columns_w, |b, j| {
+                    tiles(b, "tile", run, tile.rows, |b, r, rows| {
+                        let sums = &sums[usize::from(rows > base)];
+                        let at = |row: Index, column: Index| {
+                            (j.clone() * run as i64 + r.clone() + row) * columns as i64 + column + kept.clone()
+                        };
+                        sums.set(b, |row, column| Expr::load(sums_buffer, at(row, column)));
+                        b.serial("oh", dy.dims[2], |b, oh| {
+                            let h = oh.clone() * g.stride[0] as i64 + i.clone() * g.dilation[0] as i64 - g.padding.top;
+                            let w = j.clone() * g.dilation[1] as i64 - g.padding.left;
+                            let x0 = x.at(&[n.clone(), group.clone() * inner as i64, h, w]);
+                            b.serial("ow", dy.dims[3], |b, ow| {
+                                let left = |row: Index| {
+                                    let element = r.clone() + row;
+                                    let along = if joined { element } else { element * x.strides[1] as i64 };
+                                    let step = (g.stride[1] * x.strides[3]) as i64;
+                                    Expr::load(x.buffer, x0.clone() + ow.clone() * step + along)
+                                };
+                                let pixel = oh.clone() * dy.dims[3] as i64 + ow.clone();
+                                let right = |column: Index| Expr::load(panel, pixel.clone() * columns as i64 + column);
+                                sums.add(b, left, right);
+                            });
                         });
+                        sums.finish(b, |b, row, column, sum| b.store(sums_buffer, at(row, column), sum));
                     });
-                    sums.finish(b, |b, row, column, sum| b.store(sums_buffer, at(row, column), sum));
                 });
             });
         });
-        b.for_loop("column", 0usize, valid, LoopKind::Serial, |b, c| {
-            b.serial("kw", kw, |b, j| {
-                b.serial("in", inner, |b, k| {
-                    let from = (j.clone() * inner as i64 + k.clone()) * columns as i64 + c.clone();
-                    let to = dw.at(&[channel.clone() + c.clone(), k, i.clone(), j]);
-                    b.store(dw.buffer, to, Expr::load(sums_buffer, from));
+        b.for_loop("kh", begin.clone(), end, LoopKind::Serial, |b, i| {
+            let kept = (i.clone() - begin) * row_elements as i64;
+            b.for_loop("column", 0usize, valid, LoopKind::Serial, |b, c| {
+                b.serial("kw", kw, |b, j| {
+                    b.serial("in", inner, |b, k| {
+                        let from = (j.clone() * inner as i64 + k.clone()) * columns as i64 + c.clone() + kept.clone();
+                        let to = dw.at(&[channel.clone() + c.clone(), k, i.clone(), j]);
+                        b.store(dw.buffer, to, Expr::load(sums_buffer, from));
+                    });
                 });
             });
         });
