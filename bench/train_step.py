@@ -9,6 +9,7 @@ process and netc's ratio to the faster of PyTorch's layouts, round by round. Nee
 
 import argparse
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -94,6 +95,9 @@ def main():
             measures[name] = lambda layout=layout: measure_torch(options, layout)
     if options.only != "torch":
         measures["netc"] = lambda: measure_netc(options)
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        print(f"others are at work here (load {load:.1f}): these figures will not be worth much", file=sys.stderr)
     seconds = {name: [] for name in measures}
     for index in range(options.rounds):
         for name, measure in measures.items():
