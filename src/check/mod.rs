@@ -22,6 +22,7 @@ use layers::{Operand, Resolved};
 use netc_runtime::program::{PreprocessInfo, ScheduleInfo};
 use petgraph::graph::{DiGraph, NodeIndex};
 pub use print::print;
+pub use train::LARGEST_BATCH;
 
 /// A network in which every layer has a shape.
 #[derive(Debug, Clone)]

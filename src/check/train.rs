@@ -8,7 +8,7 @@ use crate::spec::{Data, Spec, Value};
 use netc_runtime::program::{DecayInfo, ScheduleInfo};
 
 /// The largest batch.
-const LARGEST_BATCH: usize = 1 << 16;
+pub const LARGEST_BATCH: usize = 1 << 16;
 
 /// Reads the section: `Some(None)` if there is none, `None` if it is wrong. `output`: the network's last layer, if it
 /// is known.

@@ -1,5 +1,6 @@
 //! The command line in clap's terms: what may be written, and its help.
 
+use crate::check::LARGEST_BATCH;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -150,7 +151,7 @@ pub struct Compile {
     #[arg(long, value_enum, hide_possible_values = true)]
     pub mode: Option<Mode>,
     /// Images in a batch [default: the spec's train.batch, else 1]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = batch)]
     pub batch: Option<usize>,
     /// Compute convolutions by the fastest way (auto) or by the definition (direct)
     #[arg(long, value_enum, hide_possible_values = true, default_value_t = Algorithm::Auto)]
@@ -179,7 +180,7 @@ pub struct Train {
     #[arg(long, value_name = "N", value_parser = positive)]
     pub steps: Option<usize>,
     /// Images in a batch [default: the spec's train.batch]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = batch)]
     pub batch: Option<usize>,
     /// Write a checkpoint every N steps too, not only after each epoch
     #[arg(long, value_name = "N", value_parser = positive)]
@@ -217,7 +218,7 @@ pub struct Eval {
     #[arg(long, value_name = "PATH")]
     pub data: PathBuf,
     /// Images in a batch
-    #[arg(long, value_name = "N", value_parser = positive, default_value = "64")]
+    #[arg(long, value_name = "N", value_parser = batch, default_value = "64")]
     pub batch: usize,
     /// Judge by N images spread over the test part [default: all]
     #[arg(long, value_name = "N", value_parser = positive)]
@@ -266,7 +267,7 @@ pub struct Time {
     #[arg(long, value_enum, hide_possible_values = true, default_value_t = Mode::Infer)]
     pub mode: Mode,
     /// Images in a batch [default: 1; for training the spec's train.batch]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = batch)]
     pub batch: Option<usize>,
     /// How often to run it after a warm-up
     #[arg(long, value_name = "N", value_parser = positive, default_value = "5")]
@@ -295,7 +296,7 @@ pub struct Dump {
     #[arg(long, value_enum, hide_possible_values = true)]
     pub mode: Option<Mode>,
     /// Images in a batch [default: the spec's train.batch, else 1]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = batch)]
     pub batch: Option<usize>,
     /// Machine to compile for: cpu (this one) or cpu:NAME
     #[arg(long, value_name = "TARGET", default_value = "cpu")]
@@ -303,6 +304,14 @@ pub struct Dump {
     /// Compute convolutions by the fastest way (auto) or by the definition (direct)
     #[arg(long, value_enum, hide_possible_values = true, default_value_t = Algorithm::Auto)]
     pub algorithm: Algorithm,
+}
+
+/// Images in a batch.
+fn batch(text: &str) -> Result<usize, String> {
+    match positive(text)? {
+        n if n > LARGEST_BATCH => Err(format!("must be at most {LARGEST_BATCH}")),
+        n => Ok(n),
+    }
 }
 
 /// A count of at least one.

@@ -3,11 +3,12 @@
 use super::{Cache, Failure, cache, front};
 use crate::check::Network;
 use crate::codegen::{self, Listing};
-use crate::graph::Functions;
+use crate::graph::{DType, Functions};
 use crate::kernel::{self, Kernel};
 use crate::plan::{self, Plan};
 use crate::program;
 use crate::target::Target;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// How a network is compiled.
@@ -60,6 +61,26 @@ impl Built {
     pub fn listing(&self, network: &Network, options: &Options, what: Listing) -> String {
         codegen::listing(&network.name, &self.code_functions(), &options.target, what)
     }
+}
+
+/// Bytes that a network's program takes from the system when it runs on `threads` threads: all of them, taken at the start.
+pub fn memory(network: &Network, options: &Options, threads: usize) -> Result<u64, Failure> {
+    let built = build(network, options)?;
+    let state = built.plans.iter().map(|plan| plan.state_bytes).max().unwrap_or(0);
+    let arena = built.plans.iter().map(|plan| plan.arena_bytes).max().unwrap_or(0);
+    let scratch = built.kernels.iter().flatten().map(Kernel::scratch_bytes).max().unwrap_or(0).next_multiple_of(64);
+    let mut ports = BTreeSet::new();
+    let mut port_bytes = 0;
+    for plan in &built.plans {
+        for (name, id) in plan.inputs.iter().chain(&plan.outputs) {
+            // Functions share the ports that are alike.
+            let buffer = &plan.buffers[id.0 as usize];
+            if ports.insert((name, buffer.dtype, &buffer.dims)) {
+                port_bytes += buffer.len() * if buffer.dtype == DType::U8 { 1 } else { 4 };
+            }
+        }
+    }
+    Ok((state + arena + scratch * threads + port_bytes) as u64)
 }
 
 /// Compiles a network into `folder` and gives the files written.

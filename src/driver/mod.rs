@@ -9,7 +9,7 @@ mod failure;
 mod front;
 mod session;
 
-pub use build::{Built, Options, build, cached, compile, target};
+pub use build::{Built, Options, build, cached, compile, memory, target};
 pub use cache::Cache;
 pub use failure::{Failure, Refused, plain};
 pub use front::{Checked, Text, check, functions, functions_after, read};

@@ -68,6 +68,7 @@ fn bad_usage_is_told_apart() {
     assert_eq!(w.netc("train tiny.yaml --data data -o run --epochs 1 --steps 2").code, 2);
     assert_eq!(w.netc("train tiny.yaml --data data -o run --threads 0").code, 2);
     assert_eq!(w.netc("train tiny.yaml --data data -o run --batch 0").code, 2);
+    assert_eq!(w.netc("compile tiny.yaml -o out --batch 99999999999999").code, 2);
     assert_eq!(w.netc("eval tiny.yaml --data data").code, 2, "--weights is missing");
     w.netc("dump tiny.yaml --stage graph --after frobnicate").refused(2, &["frobnicate"]);
     w.netc("compile tiny.yaml --target pdp11 -o out").refused(2, &["pdp11"]);
