@@ -7,11 +7,16 @@ mod random;
 mod reference;
 mod support;
 
+use netc::check;
 use netc::codegen;
+use netc::diag::{self, Diagnostic};
 use netc::graph::Graph;
 use netc::graph::interpret::{Outcome, Precision, Tensor, interpret};
 use netc::graph::random::random_arguments;
 use netc::kernel::interpret::Order;
+use netc::passes::functions;
+use netc::source::Sources;
+use netc::spec;
 use netc::target::Target;
 use reference::{Case, Executor, case_files};
 use support::compiled::Planned;
@@ -41,15 +46,19 @@ fn same_bits(what: &str, a: &Outcome, b: &Outcome) {
 
 fn climb(what: &str, graph: &Graph, seed: u64, target: &Target) {
     let (inputs, states) = random_arguments(graph, seed);
-    let oracle = interpret(graph, Precision::Single, &inputs, &states).unwrap();
+    climb_from(what, graph, &inputs, &states, target);
+}
+
+fn climb_from(what: &str, graph: &Graph, inputs: &[Tensor], states: &[Tensor], target: &Target) {
+    let oracle = interpret(graph, Precision::Single, inputs, states).unwrap();
     let planned = Planned::new(graph, target);
-    let kernels = planned.interpret(&inputs, &states, Order::Forward);
+    let kernels = planned.interpret(inputs, states, Order::Forward);
     assert_agree(&format!("{what}: kernels"), graph, &kernels, &oracle, 2e-5);
-    let reversed = planned.interpret(&inputs, &states, Order::Reversed);
+    let reversed = planned.interpret(inputs, states, Order::Reversed);
     same_bits(&format!("{what}: reversed parallel loops"), &kernels, &reversed);
-    let code = planned.run(&inputs, &states, 1);
+    let code = planned.run(inputs, states, 1);
     assert_agree(&format!("{what}: code"), graph, &code, &oracle, 2e-5);
-    same_bits(&format!("{what}: split parallel loops"), &code, &planned.run(&inputs, &states, 3));
+    same_bits(&format!("{what}: split parallel loops"), &code, &planned.run(inputs, states, 3));
 }
 
 #[test]
@@ -87,4 +96,52 @@ fn reference_cases_of_pytorch() {
         wrong.extend(found.into_iter().map(|e| format!("{}: {e}", path.display())));
     }
     assert!(wrong.is_empty(), "{} disagreements:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Every spec as written, but with small images and few channels, from its own initial weights.
+#[test]
+fn specs_at_reduced_size() {
+    let small = [
+        "conv1.kernels=12",
+        "conv2.kernels=16",
+        "conv3.kernels=24",
+        "conv4.kernels=16",
+        "conv5.kernels=20",
+        "fc6.features=24",
+        "fc7.features=21",
+        "fc8.features=10",
+        "input.shape=[3,64,64]",
+    ];
+    let specs: [(&str, &[&str]); 4] = [
+        ("alexnet", &small),
+        ("alexnet-half", &[&small[..], &["preprocess.resize=[64,64]"]].concat()),
+        ("alexnet-paper", &small),
+        ("lenet", &[]),
+    ];
+    for (name, changes) in specs {
+        let path = format!("{}/specs/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+        let mut sources = Sources::new();
+        let mut spec = spec::parse_bytes(&mut sources, &path, &std::fs::read(&path).unwrap());
+        for change in changes {
+            spec::apply_set(&mut spec, &mut sources, change).unwrap_or_else(|e| panic!("{}", plain(&e, &sources)));
+        }
+        let (network, _) = check::check(&spec).unwrap_or_else(|e| panic!("{}", plain(&e, &sources)));
+        let functions = functions(&network, 3, true).unwrap();
+        let init = &functions.graphs[0];
+        let (seed, empty) = random_arguments(init, 7);
+        let states = interpret(init, Precision::Single, &seed, &empty).unwrap().states;
+        for graph in &functions.graphs {
+            let (mut inputs, _) = random_arguments(graph, 11);
+            for (input, value) in inputs.iter_mut().zip(&graph.inputs) {
+                if graph.value(*value).name == "learning_rate" {
+                    *input = Tensor::f32([], &[network.train.as_ref().unwrap().schedule.base as f32]);
+                }
+            }
+            climb_from(&format!("{name} {}", graph.name), graph, &inputs, &states, &codegen::host());
+        }
+    }
+}
+
+fn plain(diagnostics: &[Diagnostic], sources: &Sources) -> String {
+    diag::render(diagnostics, sources, diag::Style::Plain)
 }
