@@ -1,6 +1,6 @@
 //! Real images: Fashion-MNIST from `data/`, or from the folder that NETC_DATA names.
 
-use crate::workshop::{Workshop, project};
+use crate::workshop::{Workshop, project, sha256};
 use std::path::PathBuf;
 
 /// The folder with Fashion-MNIST.
@@ -28,6 +28,20 @@ fn lenet_learns_to_tell_clothes_apart() {
     assert_eq!(measured["top1"].as_f64().unwrap(), top1, "eval judges as training did");
     let text = w.netc(&format!("run {spec} --weights run/weights.safetensors --data {data} --samples 20")).fine();
     assert!(text.contains("Ankle boot"), "{text}");
+}
+
+#[test]
+fn weights_of_lenet_are_the_same_bytes_on_any_number_of_threads() {
+    let w = Workshop::empty();
+    let (spec, data) = (project("specs/lenet.yaml"), fashion_mnist());
+    let (spec, data) = (spec.display(), data.display());
+    let weights = |threads: usize| {
+        let train = format!("train {spec} --data {data} -o run{threads} --steps 10 --test-images 1 --threads {threads}");
+        w.netc(&train).fine();
+        sha256(&w.read(&format!("run{threads}/weights.safetensors")))
+    };
+    let one = weights(1);
+    assert_eq!([weights(2), weights(3), weights(7)], [one.clone(), one.clone(), one]);
 }
 
 #[test]
