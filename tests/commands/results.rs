@@ -63,6 +63,11 @@ fn compile_writes_a_library_that_c_can_use() {
     let first = w.read("out/tiny.o");
     w.netc("compile tiny.yaml -o again --mode train --batch 4").fine();
     assert_eq!(first, w.read("again/tiny.o"), "same input, same bytes");
+    w.netc("compile tiny.yaml -o old --mode infer --target cpu:x86-64").fine();
+    let manifest: serde_json::Value = serde_json::from_slice(&w.read("old/program.json")).unwrap();
+    assert!(manifest["target"].as_str().unwrap().ends_with("/x86-64"), "{}", manifest["target"]);
+    assert_eq!(manifest["batch"], 1, "inference takes one image at a time unless told otherwise");
+    assert!(manifest["functions"].as_array().unwrap().iter().all(|f| f["name"] != "train"), "no training in it");
 }
 
 #[test]
