@@ -31,7 +31,7 @@ pub fn train(arguments: &Train, output: &mut Output) -> Result<(), Failure> {
         output.line(&format!(
             "{network}: {} images to learn from, {} held out; batch {}, {}; ready after {}",
             grouped(data.train.len() as u64),
-            grouped(data.test.len() as u64),
+            grouped(data.test.len().min(arguments.test_images.unwrap_or(usize::MAX)) as u64),
             options.batch,
             counted(machine.threads(), "thread"),
             duration(start.elapsed().as_secs_f64())
