@@ -3,6 +3,7 @@
 use super::arguments::{Format, Mode, Time};
 use super::output::{Output, counted, duration};
 use crate::driver::{self, Failure};
+use netc_runtime::random::Stream;
 use netc_runtime::session::Session;
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,7 @@ impl Spread {
     }
 }
 
-/// Measures the network on initial weights and an input of zeros.
+/// Measures the network on initial weights and an input of random numbers.
 pub fn time(arguments: &Time, output: &mut Output) -> Result<(), Failure> {
     let machine = &arguments.machine;
     machine.device()?;
@@ -37,6 +38,10 @@ pub fn time(arguments: &Time, output: &mut Output) -> Result<(), Failure> {
     let mut session = machine.session(&network, &options)?;
     session.init(0)?;
     let function = if train { "train" } else { "infer" };
+    let mut stream = Stream::new(0, [0; 3]);
+    for x in session.batch_mut(function)? {
+        *x = 2.0 * stream.unit() - 1.0;
+    }
     // The first call takes memory from the system and warms caches; it does not count.
     call(&mut session, function, 0)?;
     let mut totals = Vec::new();
@@ -46,6 +51,7 @@ pub fn time(arguments: &Time, output: &mut Output) -> Result<(), Failure> {
         totals.push(start.elapsed().as_secs_f64());
     }
     let total = Spread::of(totals);
+    let prefix = format!("{}_", session.program().function(function)?.symbol);
     let kernels = session.program().function(function)?.kernels.clone();
     let mut times = vec![Vec::new(); kernels.len()];
     for _ in 0..arguments.repeat {
@@ -80,7 +86,6 @@ pub fn time(arguments: &Time, output: &mut Output) -> Result<(), Failure> {
         }
         Format::Text => {
             let sum: f64 = times.iter().map(|t| t.median).sum();
-            let prefix = format!("{}_{function}_", network.name);
             output.line(&format!("{:36} {:>11} {:>6} {:>9}  {}", "kernel", "median", "share", "GFLOP/s", "layers"))?;
             for (kernel, time) in kernels.iter().zip(&times) {
                 let name = kernel.symbol.strip_prefix(&prefix).unwrap_or(&kernel.symbol);

@@ -36,7 +36,8 @@ fn weights_of_lenet_are_the_same_bytes_on_any_number_of_threads() {
     let (spec, data) = (project("specs/lenet.yaml"), fashion_mnist());
     let (spec, data) = (spec.display(), data.display());
     let weights = |threads: usize| {
-        let train = format!("train {spec} --data {data} -o run{threads} --steps 10 --test-images 1 --threads {threads}");
+        let train =
+            format!("train {spec} --data {data} -o run{threads} --steps 10 --test-images 1 --threads {threads}");
         w.netc(&train).fine();
         sha256(&w.read(&format!("run{threads}/weights.safetensors")))
     };
