@@ -8,12 +8,15 @@ use netc::kernel::text::{parse, print};
 use netc::kernel::verify::verify;
 use netc::kernel::{Kernel, kernels};
 use netc::passes::functions;
-use netc::plan::{Plan, plan};
+use netc::plan::{Place, Plan, Work, plan};
+use netc::target::Target;
 use std::path::Path;
 
 /// A machine with eight lanes and sixteen registers, whatever the tests run on.
 fn planned(path: &Path, batch: usize) -> Vec<(Plan, Vec<Kernel>)> {
-    let target = netc::codegen::named("x86-64-v3").unwrap();
+    let words = ["x86_64-unknown-linux-gnu", "x86-64-v3", "+avx2,+fma"].map(str::to_owned);
+    let [triple, cpu, features] = words;
+    let target = Target { triple, cpu, features, lanes: 8, registers: 16, fused: true };
     let text = std::fs::read_to_string(path).unwrap();
     let (network, _) = network_from_text(&path.display().to_string(), &text).unwrap();
     let graphs = functions(&network, batch, network.train.is_some()).unwrap().graphs;
@@ -22,9 +25,10 @@ fn planned(path: &Path, batch: usize) -> Vec<(Plan, Vec<Kernel>)> {
 }
 
 #[test]
-fn kernels_of_full_size_verify() {
+fn plans_and_kernels_of_full_size_verify() {
     insta::glob!("../specs", "*.yaml", |path| {
-        for (_, kernels) in planned(path, 128) {
+        for (plan, kernels) in planned(path, 128) {
+            netc::plan::verify::verify(&plan).unwrap_or_else(|e| panic!("{e:#?}\n{}", netc::plan::text::print(&plan)));
             for kernel in kernels {
                 verify(&kernel).unwrap_or_else(|e| panic!("{e:#?}\n{}", print(&kernel)));
                 assert_eq!(parse(&print(&kernel)).unwrap(), kernel);
@@ -42,4 +46,34 @@ fn plans_and_kernels_look_as_they_should() {
             insta::assert_snapshot!(format!("{}_kernels", plan.function), kernels.join("\n"));
         }
     });
+}
+
+/// Damages a training plan and returns what the verifier says.
+fn damaged(damage: impl FnOnce(&mut Plan)) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("specs/alexnet-half.yaml");
+    let (mut plan, _) = planned(&path, 2).pop().unwrap();
+    assert_eq!(plan.function, "train");
+    damage(&mut plan);
+    netc::plan::verify::verify(&plan).unwrap_err().join("\n")
+}
+
+#[test]
+fn damaged_plans_are_refused() {
+    let found = damaged(|plan| plan.steps[1].name = plan.steps[0].name.clone());
+    assert!(found.contains("not named uniquely"), "{found}");
+    let found = damaged(|plan| plan.arena_bytes -= 64);
+    assert!(found.contains("does not lie in the arena"), "{found}");
+    let found = damaged(|plan| {
+        for buffer in plan.buffers.iter_mut().filter(|b| matches!(b.place, Place::Arena(_))) {
+            buffer.place = Place::Arena(0);
+        }
+    });
+    assert!(found.contains("overlap"), "{found}");
+    let found = damaged(|plan| plan.steps.retain(|s| s.work != Work::ClearHalo));
+    assert!(found.contains("before it is whole"), "{found}");
+    let found = damaged(|plan| {
+        let x = plan.steps.iter().find(|s| matches!(s.work, Work::Conv(_))).unwrap().inputs[0];
+        plan.buffers[x.0 as usize].layout = netc::plan::Layout::ChannelsLast(Default::default());
+    });
+    assert!(found.contains("reads beyond the halo"), "{found}");
 }

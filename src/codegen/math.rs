@@ -1,7 +1,7 @@
 //! Arithmetic on values that are scalars or vectors alike, and the elementary functions.
 //!
 //! The elementary functions are polynomials of our own, so that results do not depend on a maths library and vectors
-//! need no calls. Errors are stated at [`Unary`].
+//! need no calls (but for `fmaf`, on targets without fused multiply-add). Errors are stated at [`Unary`].
 
 use super::body::vector;
 use crate::kernel::{Binary, Compare, Unary};

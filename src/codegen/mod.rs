@@ -173,7 +173,6 @@ fn optimise(module: &Module, target: &Target) -> inkwell::targets::TargetMachine
 fn object(module: &Module, target: &Target) -> Vec<u8> {
     let machine = optimise(module, target);
     match machine.write_to_memory_buffer(module, FileType::Object) {
-        // The buffer ends in a NUL that is not part of the object.
         Ok(buffer) => buffer.as_slice().to_vec(),
         Err(message) => panic!("bug in netc: LLVM cannot write the object: {message}"),
     }

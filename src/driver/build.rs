@@ -52,6 +52,18 @@ pub fn build(network: &Network, options: &Options) -> Result<Built, Failure> {
 }
 
 impl Built {
+    /// Holds plans and kernels to what code generation relies on; a breach is a bug in netc.
+    fn verify(&self) -> Result<(), Failure> {
+        let broken = |errors: Vec<String>, text: String| Failure::Bug(format!("{}\n{text}", errors.join("\n")));
+        for (plan, kernels) in self.plans.iter().zip(&self.kernels) {
+            plan::verify::verify(plan).map_err(|e| broken(e, plan::text::print(plan)))?;
+            for kernel in kernels {
+                kernel::verify::verify(kernel).map_err(|e| broken(e, kernel::text::print(kernel)))?;
+            }
+        }
+        Ok(())
+    }
+
     fn code_functions(&self) -> Vec<codegen::Function<'_>> {
         let pairs = self.plans.iter().zip(&self.kernels);
         pairs.map(|(plan, kernels)| codegen::Function { plan, kernels }).collect()
@@ -86,6 +98,7 @@ pub fn memory(network: &Network, options: &Options, threads: usize) -> Result<u6
 /// Compiles a network into `folder` and gives the files written.
 pub fn compile(network: &Network, options: &Options, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let built = build(network, options)?;
+    built.verify()?;
     let program = program::program(network, &built.functions, &built.plans, &built.kernels, &options.target);
     program.write(folder).map_err(|e| Failure::Environment(e.to_string()))
 }

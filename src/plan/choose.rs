@@ -148,8 +148,13 @@ impl<'a> Planner<'a> {
 
     /// Makes the buffer for a result, and clears its halo.
     fn result(&mut self, node: NodeId, value: ValueId) -> BufferId {
+        self.result_at(node, node, value)
+    }
+
+    /// As [`Self::result`], for a result of `node` that is made where `head` stands.
+    fn result_at(&mut self, head: NodeId, node: NodeId, value: ValueId) -> BufferId {
         let v = &self.graph.values[value.0 as usize];
-        let place = self.state_place(node, value).or_else(|| self.port_place(value));
+        let place = self.state_place(head, node, value).or_else(|| self.port_place(node, value));
         let layout = if v.shape.len() == 4 && place.is_none() && makes_images(&self.graph.nodes[node.0 as usize].op) {
             Layout::ChannelsLast(self.halos[value.0 as usize])
         } else {
@@ -169,7 +174,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The state that a result can be written to directly.
-    fn state_place(&self, node: NodeId, value: ValueId) -> Option<Place> {
+    fn state_place(&self, head: NodeId, node: NodeId, value: ValueId) -> Option<Place> {
         let (state, _) = self.graph.updates.iter().find(|(_, v)| *v == value)?;
         let old = self.graph.states[state.0 as usize].value;
         let free = match old {
@@ -180,7 +185,7 @@ impl<'a> Planner<'a> {
                 let by_outputs = self.graph.outputs.iter().any(|(_, v)| *v == old)
                     || self.graph.updates.iter().any(|(_, v)| *v == old);
                 let readers = &self.readers[old.0 as usize];
-                !by_outputs && readers.iter().all(|&r| r < node || (r == node && elementwise))
+                !by_outputs && readers.iter().all(|&r| r < head || (r == node && elementwise))
             }
         };
         let twice = self.graph.updates.iter().filter(|(_, v)| *v == value).count() > 1;
@@ -188,10 +193,11 @@ impl<'a> Planner<'a> {
     }
 
     /// The output port that a result can be written to directly: row-major results only.
-    fn port_place(&self, value: ValueId) -> Option<Place> {
+    fn port_place(&self, node: NodeId, value: ValueId) -> Option<Place> {
         let mut ports = self.graph.outputs.iter().enumerate().filter(|(_, (_, v))| *v == value);
         let (port, _) = ports.next()?;
-        (ports.next().is_none() && self.shape(value).len() != 4).then(|| Place::Port(self.graph.inputs.len() + port))
+        let rows = self.shape(value).len() != 4 || !makes_images(&self.graph.nodes[node.0 as usize].op);
+        (ports.next().is_none() && rows).then(|| Place::Port(self.graph.inputs.len() + port))
     }
 
     fn step(
@@ -246,7 +252,7 @@ impl<'a> Planner<'a> {
                 let mut inputs = vec![self.home(node.inputs[0]), self.home(node.inputs[1])];
                 inputs.extend(operands.into_iter().map(|v| self.home(v)));
                 let macs = (shape[0] * shape[1] * depth) as u64;
-                let output = self.fused_result(last);
+                let output = self.fused_result(id, last);
                 let work = Work::MatMul { transpose_a: *transpose_a, transpose_b: *transpose_b, tile, epilogue };
                 self.step(&name, &layers, macs, work, inputs, vec![output]);
             }
@@ -254,6 +260,11 @@ impl<'a> Planner<'a> {
                 let input = self.home(node.inputs[0]);
                 let output = self.result(id, node.outputs[0]);
                 self.step(&name, &[&node.layer], 0, Work::Copy, vec![input], vec![output]);
+            }
+            Op::Normalize { .. } => {
+                let input = self.home(node.inputs[0]);
+                let output = self.result(id, node.outputs[0]);
+                self.step(&name, &[&node.layer], 0, Work::Op(node.op.clone()), vec![input], vec![output]);
             }
             Op::Concat => {
                 let inputs: Vec<BufferId> = node.inputs.iter().map(|&v| self.operand(v)).collect();
@@ -266,7 +277,6 @@ impl<'a> Planner<'a> {
                 }
             }
             Op::Initialize(_)
-            | Op::Normalize { .. }
             | Op::AddBias
             | Op::BiasGrad
             | Op::Relu
@@ -329,7 +339,7 @@ impl<'a> Planner<'a> {
         for operand in operands {
             inputs.push(self.operand(operand));
         }
-        let output = self.fused_result(last);
+        let output = self.fused_result(id, last);
         let work = ConvWork { geometry: *geometry, kernel, tile, epilogue };
         let work = if backward { Work::ConvInputGrad(work) } else { Work::Conv(work) };
         self.step(name, &layers, macs, work, inputs, vec![output]);
@@ -379,9 +389,9 @@ impl<'a> Planner<'a> {
         (last, epilogue, operands, layers)
     }
 
-    fn fused_result(&mut self, last: NodeId) -> BufferId {
+    fn fused_result(&mut self, head: NodeId, last: NodeId) -> BufferId {
         let value = self.graph.nodes[last.0 as usize].outputs[0];
-        self.result(last, value)
+        self.result_at(head, last, value)
     }
 
     fn finish(mut self) -> Plan {
@@ -443,9 +453,13 @@ fn conv_macs(result: &[usize], weights: &[usize]) -> u64 {
     result.iter().map(|&d| d as u64).product::<u64>() * weights[1..].iter().map(|&d| d as u64).product::<u64>()
 }
 
-/// Whether an operation's four-dimensional results are image batches (not weights).
+/// Whether an operation's four-dimensional results are laid out channels-last: image batches inside a function, not weights, nor the
+/// result of preprocessing, which goes to the caller.
 fn makes_images(op: &Op) -> bool {
-    !matches!(op, Op::ConvWeightGrad(_) | Op::SgdUpdate(_) | Op::AdamUpdate(_) | Op::Initialize(_))
+    !matches!(
+        op,
+        Op::Normalize { .. } | Op::ConvWeightGrad(_) | Op::SgdUpdate(_) | Op::AdamUpdate(_) | Op::Initialize(_)
+    )
 }
 
 /// Whether an operation writes element i of a result after reading element i of the operand that it replaces, and no other.
@@ -456,25 +470,14 @@ fn updates_in_place(op: &Op) -> bool {
 /// The zeros that a node wants around one of its operands.
 fn wanted_halo(graph: &Graph, node: &Node) -> Option<(ValueId, Halo)> {
     let shape = |v: ValueId| graph.values[v.0 as usize].shape.as_slice();
-    let forward = |g: &ConvGeometry, x: &[usize], kernel: [usize; 2], y: &[usize]| {
-        let reach = |i: usize, before: usize| {
-            ((y[i + 2] - 1) * g.stride[i] + (kernel[i] - 1) * g.dilation[i] + 1).saturating_sub(before + x[i + 2])
-        };
-        Halo {
-            top: g.padding.top,
-            bottom: reach(0, g.padding.top),
-            left: g.padding.left,
-            right: reach(1, g.padding.left),
-        }
-    };
     match &node.op {
         Op::Conv(g) => {
             let w = shape(node.inputs[1]);
-            Some((node.inputs[0], forward(g, shape(node.inputs[0]), [w[2], w[3]], shape(node.outputs[0]))))
+            Some((node.inputs[0], forward_halo(g, shape(node.inputs[0]), [w[2], w[3]], shape(node.outputs[0]))))
         }
         Op::ConvWeightGrad(g) => {
             let w = shape(node.outputs[0]);
-            Some((node.inputs[0], forward(g, shape(node.inputs[0]), [w[2], w[3]], shape(node.inputs[1]))))
+            Some((node.inputs[0], forward_halo(g, shape(node.inputs[0]), [w[2], w[3]], shape(node.inputs[1]))))
         }
         Op::ConvInputGrad(g) => {
             let (w, dx, dy) = (shape(node.inputs[1]), shape(node.outputs[0]), shape(node.inputs[0]));
@@ -483,4 +486,12 @@ fn wanted_halo(graph: &Graph, node: &Node) -> Option<(ValueId, Halo)> {
         }
         _ => None,
     }
+}
+
+/// The zeros that a convolution of `x` by a kernel of this size reads to make `y`.
+pub(super) fn forward_halo(g: &ConvGeometry, x: &[usize], kernel: [usize; 2], y: &[usize]) -> Halo {
+    let reach = |i: usize, before: usize| {
+        ((y[i + 2] - 1) * g.stride[i] + (kernel[i] - 1) * g.dilation[i] + 1).saturating_sub(before + x[i + 2])
+    };
+    Halo { top: g.padding.top, bottom: reach(0, g.padding.top), left: g.padding.left, right: reach(1, g.padding.left) }
 }

@@ -9,7 +9,9 @@ mod choose;
 mod taps;
 pub mod text;
 mod tile;
+pub mod verify;
 
+use choose::forward_halo;
 pub use choose::{plan, state_layout};
 pub use taps::{Taps, input_grad_halo};
 pub use tile::{PackedWeights, Tile, balanced};

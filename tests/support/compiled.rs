@@ -24,6 +24,7 @@ impl Planned {
     /// Plans a graph and verifies its kernels.
     pub fn new(graph: &Graph, target: &Target) -> Planned {
         let plan = plan::plan(graph, target);
+        plan::verify::verify(&plan).unwrap_or_else(|e| panic!("{}\n{}", e.join("\n"), plan::text::print(&plan)));
         let kernels = kernel::kernels(&plan, target);
         for kernel in &kernels {
             kernel::verify::verify(kernel)
