@@ -59,7 +59,7 @@ codes! {
     UnknownParameter = "unknown-parameter",
     /// An expression that has no value, as one that divides by 0.
     BadExpression = "bad-expression",
-    /// A setting that has no effect because another one turns it off.
+    /// A setting that has no effect because another one turns it off, or a parameter that nothing uses.
     UnusedSetting = "unused-setting",
     /// A kind of layer that does not exist.
     UnknownLayer = "unknown-layer",

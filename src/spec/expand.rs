@@ -4,12 +4,12 @@
 //! `use.layer`; within it `from: input` is what the use reads, and `from: use` outside is its last layer. `repeat: n`
 //! puts n of them one after the other, called `use.1`, `use.2`, ….
 
-use super::expression::{Scope, evaluate};
+use super::expression::{Scope, evaluate, words};
 use super::read::entries;
 use super::{Data, LayerEntry, Map, Name, Setting, Spec, Value};
 use crate::diag::{Code, Diagnostic, Fix, closest};
 use crate::source::Span;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Layers of a spec, those of unfolded blocks included.
 const MOST_LAYERS: usize = 10_000;
@@ -71,6 +71,8 @@ struct Expander {
     layers: Vec<LayerEntry>,
     /// The layer that a name of a use stands for, and where the use is written.
     aliases: BTreeMap<String, (String, Span)>,
+    /// Words of expressions: the parameters that something uses are among them.
+    used: BTreeSet<String>,
 }
 
 /// The spec with every expression evaluated and every block unfolded. What is wrong is added to its problems.
@@ -86,6 +88,7 @@ pub fn expand(spec: &Spec) -> Spec {
         problems: std::mem::take(&mut out.problems),
         layers: Vec::new(),
         aliases: BTreeMap::new(),
+        used: BTreeSet::new(),
     };
     if let Some(setting) = spec.sections.get("params") {
         expander.globals = expander.parameters(&setting.value, &Scope::new());
@@ -102,6 +105,9 @@ pub fn expand(spec: &Spec) -> Spec {
     let input = input_name(&out);
     let globals = expander.globals.clone();
     expander.list(&out.layers, "", &globals, &input, None, &mut Vec::new());
+    if let Some(Data::Map(params)) = spec.sections.get("params").map(|s| &s.value.data) {
+        expander.unused(params);
+    }
     let Expander { problems, mut layers, aliases, .. } = expander;
     for layer in &mut layers {
         for setting in &mut layer.settings.entries {
@@ -152,11 +158,14 @@ impl Expander {
     /// Evaluates a value and what is in it, names excepted.
     fn value(&mut self, value: &mut Value, scope: &Scope) {
         match &mut value.data {
-            Data::Text(text) => match evaluate(text, value.span, scope) {
-                Ok(Some(data)) => value.data = data,
-                Ok(None) => {}
-                Err(diagnostic) => self.problems.push(*diagnostic),
-            },
+            Data::Text(text) => {
+                self.used.extend(words(text).map(str::to_string));
+                match evaluate(text, value.span, scope) {
+                    Ok(Some(data)) => value.data = data,
+                    Ok(None) => {}
+                    Err(diagnostic) => self.problems.push(*diagnostic),
+                }
+            }
             Data::List(items) => items.iter_mut().for_each(|item| self.value(item, scope)),
             Data::Map(map) => self.settings(map, scope),
             Data::Null | Data::Flag(_) | Data::Integer(_) | Data::Real(_) => {}
@@ -187,6 +196,16 @@ impl Expander {
             }
         }
         scope
+    }
+
+    /// Warns of parameters that no expression names.
+    fn unused(&mut self, params: &Map) {
+        for Setting { key, .. } in &params.entries {
+            if self.globals.contains_key(&key.text) && !self.used.contains(&key.text) {
+                let message = format!("nothing uses the parameter `{}`", key.text);
+                self.problems.push(Diagnostic::warning(Code::UnusedSetting, key.span, message));
+            }
+        }
     }
 
     fn good_parameter(&mut self, name: &Name) -> bool {
@@ -461,6 +480,14 @@ mod tests {
                 "two layers are called `z`",
             ]
         );
+    }
+
+    #[test]
+    fn parameters_that_nothing_uses_are_pointed_out() {
+        let (_, problems) = expanded(
+            "params: {width: 8, half: width//2, rate: 0.1, idle: 1}\ntrain: {optimizer: {sgd: {lr: rate}}}\nlayers: [relu]\n",
+        );
+        assert_eq!(problems, ["nothing uses the parameter `half`", "nothing uses the parameter `idle`"]);
     }
 
     #[test]

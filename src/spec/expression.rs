@@ -64,6 +64,14 @@ pub(super) fn evaluate(text: &str, span: Span, scope: &Scope) -> Result<Option<D
     }
 }
 
+/// Every word of a text that could be arithmetic.
+pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
+    tokens(text).into_iter().flatten().filter_map(|token| match token {
+        Token::Word(word) => Some(word),
+        Token::Number(_) | Token::Sign(_) => None,
+    })
+}
+
 fn tokens(text: &str) -> Option<Vec<Token<'_>>> {
     let mut tokens = Vec::new();
     let mut rest = text.trim_start();

@@ -53,6 +53,9 @@ pub fn apply_set(spec: &mut Spec, sources: &mut Sources, argument: &str) -> Resu
     }
     let sections = SECTIONS;
     let known = |w: &Name| sections.contains(&w.text.as_str());
+    if let Some(diagnostic) = other_word(&spec.sections, &words, text).or_else(|| undefined(&spec.sections, &words)) {
+        return Err(vec![diagnostic]);
+    }
     match words.first() {
         Some(first) if spec.expanded && matches!(first.text.as_str(), "params" | "blocks") => {
             Err(wrong(path_span, format!("set `{}` before layers within blocks", first.text)))
@@ -69,6 +72,65 @@ pub fn apply_set(spec: &mut Spec, sources: &mut Sources, argument: &str) -> Resu
             Err(vec![diagnostic])
         }
     }
+}
+
+/// A refusal if the path leads to a parameter that the spec, or the block, does not define: nothing could use it.
+fn undefined(sections: &Map, path: &[Name]) -> Option<Diagnostic> {
+    let words: Vec<&str> = path.iter().map(|w| w.text.as_str()).collect();
+    let inside = |map: &Map, key: &str| match map.get(key).map(|s| &s.value.data) {
+        Some(Data::Map(inner)) => inner.clone(),
+        _ => Map::absent(map.span),
+    };
+    let (params, name, whose) = match words.as_slice() {
+        ["params", _, ..] => (inside(sections, "params"), &path[1], "the spec".to_string()),
+        ["blocks", block, "params", _, ..] => {
+            (inside(&inside(&inside(sections, "blocks"), block), "params"), &path[3], format!("the block `{block}`"))
+        }
+        _ => return None,
+    };
+    if params.get(&name.text).is_some() {
+        return None;
+    }
+    let message = format!("{whose} has no parameter `{}`", name.text);
+    let diagnostic = Diagnostic::error(Code::InvalidSet, name.span, message);
+    let known: Vec<&str> = params.entries.iter().map(|s| s.key.text.as_str()).collect();
+    Some(match closest(&name.text, known.iter().copied()) {
+        Some(word) => diagnostic.note(format!("did you mean `{word}`?")),
+        None if known.is_empty() => diagnostic.note("`--set` changes parameters that the section `params` defines"),
+        None => diagnostic.note(format!("parameters are `{}`", known.join("`, `"))),
+    })
+}
+
+/// Settings of the section `train` that are one word of several with settings of its own, as `optimizer: {sgd: …}`.
+const CHOICES: &[&str] = &["optimizer", "loss", "schedule"];
+
+/// A refusal if the path goes through a word that another one stands in the place of. `text`: the value.
+fn other_word(sections: &Map, path: &[Name], text: &str) -> Option<Diagnostic> {
+    let [train, key, word, rest @ ..] = path else { return None };
+    if train.text != "train" || !CHOICES.contains(&key.text.as_str()) {
+        return None;
+    }
+    let Some(Data::Map(recipe)) = sections.get("train").map(|s| &s.value.data) else { return None };
+    let chosen = match &recipe.get(&key.text)?.value.data {
+        Data::Text(word) => word,
+        Data::Map(map) => match map.entries.as_slice() {
+            [only] => &only.key.text,
+            _ => return None,
+        },
+        _ => return None,
+    };
+    if *chosen == word.text {
+        return None;
+    }
+    let key = &key.text;
+    let diagnostic = Diagnostic::error(Code::InvalidSet, word.span, format!("`{key}` is `{chosen}`"));
+    let text = text.trim();
+    Some(if rest.is_empty() && !text.starts_with('{') {
+        diagnostic.note(format!("to set something of it: `--set train.{key}.{chosen}.{}={text}`", word.text))
+    } else {
+        let inner = rest.iter().rev().fold(text.to_string(), |inner, name| format!("{{{}: {inner}}}", name.text));
+        diagnostic.note(format!("to change it: `--set 'train.{key}={{{}: {inner}}}'`", word.text))
+    })
 }
 
 /// Whether the layer is a use of a block.
@@ -182,5 +244,57 @@ mod tests {
         assert_eq!(set("input.shape.7=2").unwrap_err(), "`shape` is a list; it has no `7`");
         assert_eq!(set("..=2").unwrap_err(), "a name is missing here");
         assert!(set("input.shape=[1,").is_err());
+    }
+
+    /// The message and the notes of what is said against `argument` on a spec with these sections.
+    fn refusal(sections: &str, argument: &str) -> String {
+        let mut sources = Sources::new();
+        let text = format!("net: t\ninput: {{shape: [3, 8, 8]}}\n{sections}\nlayers:\n- relu\n");
+        let mut spec = parse(&mut sources, "t.yaml", &text);
+        let problems = apply_set(&mut spec, &mut sources, argument).unwrap_err();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        std::iter::once(&problems[0].message).chain(&problems[0].notes).cloned().collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn parameters_that_nothing_defines_are_refused() {
+        let known = "params: {width: 8, depth: 2}";
+        assert_eq!(refusal(known, "params.widht=4"), "the spec has no parameter `widht`; did you mean `width`?");
+        assert_eq!(refusal(known, "params.x=4"), "the spec has no parameter `x`; parameters are `width`, `depth`");
+        assert_eq!(
+            refusal("", "params.width=4"),
+            "the spec has no parameter `width`; `--set` changes parameters that the section `params` defines"
+        );
+        let block = "blocks: {b: {params: {channels: 4}, layers: [relu]}}";
+        assert_eq!(
+            refusal(block, "blocks.b.params.chanels=4"),
+            "the block `b` has no parameter `chanels`; did you mean `channels`?"
+        );
+        let mut sources = Sources::new();
+        let mut spec = parse(&mut sources, "t.yaml", &format!("{block}\n{known}"));
+        for argument in ["params.width=4", "blocks.b.params.channels=8", "params={x: 1}"] {
+            assert_eq!(apply_set(&mut spec, &mut sources, argument), Ok(()), "{argument}");
+        }
+    }
+
+    #[test]
+    fn another_optimizer_is_set_as_a_whole() {
+        let recipe = "train: {loss: mse, optimizer: {sgd: {lr: 0.1}}}";
+        assert_eq!(
+            refusal(recipe, "train.optimizer.adam.lr=0.1"),
+            "`optimizer` is `sgd`; to change it: `--set 'train.optimizer={adam: {lr: 0.1}}'`"
+        );
+        assert_eq!(
+            refusal(recipe, "train.optimizer.adam={lr: 0.1}"),
+            "`optimizer` is `sgd`; to change it: `--set 'train.optimizer={adam: {lr: 0.1}}'`"
+        );
+        assert_eq!(
+            refusal(recipe, "train.optimizer.lr=0.1"),
+            "`optimizer` is `sgd`; to set something of it: `--set train.optimizer.sgd.lr=0.1`"
+        );
+        assert_eq!(
+            refusal(recipe, "train.loss.cross_entropy.label_smoothing=0.1"),
+            "`loss` is `mse`; to change it: `--set 'train.loss={cross_entropy: {label_smoothing: 0.1}}'`"
+        );
     }
 }
