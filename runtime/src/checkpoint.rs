@@ -162,17 +162,16 @@ fn differences(manifest: &Manifest, file: &TensorFile, part: Part) -> Vec<String
     let known = |name: &str| manifest.states.iter().any(|s| s.name == name);
     let unknown: Vec<&str> =
         file.tensors().keys().map(String::as_str).filter(|name| !known(name) && !part.passes_over(name)).collect();
-    let missing: Vec<&str> = manifest
-        .states
-        .iter()
-        .filter(|s| part.wants(s) && !file.tensors().contains_key(&s.name))
-        .map(|s| s.name.as_str())
-        .collect();
+    let missing: Vec<&StateInfo> =
+        manifest.states.iter().filter(|s| part.wants(s) && !file.tensors().contains_key(&s.name)).collect();
     let mut problems = Vec::new();
     for state in manifest.states.iter().filter(|s| part.wants(s)) {
         let Some(entry) = file.tensors().get(&state.name) else {
+            // Another layer's tensor may well have a similar name.
+            let alike: Vec<&str> =
+                unknown.iter().copied().filter(|name| file.tensors()[*name].shape == state.shape).collect();
             let hint =
-                closest(&state.name, &unknown).map_or(String::new(), |name| format!("; is it the file's `{name}`?"));
+                closest(&state.name, &alike).map_or(String::new(), |name| format!("; is it the file's `{name}`?"));
             problems.push(format!("`{}` {:?} is missing{hint}", state.name, state.shape));
             continue;
         };
@@ -184,8 +183,10 @@ fn differences(manifest: &Manifest, file: &TensorFile, part: Part) -> Vec<String
         }
     }
     for name in &unknown {
-        let hint = closest(name, &missing).map_or(String::new(), |name| format!("; did you mean `{name}`?"));
-        problems.push(format!("`{name}` {:?} is not in the network{hint}", file.tensors()[*name].shape));
+        let shape = &file.tensors()[*name].shape;
+        let alike: Vec<&str> = missing.iter().filter(|s| s.shape == *shape).map(|s| s.name.as_str()).collect();
+        let hint = closest(name, &alike).map_or(String::new(), |name| format!("; did you mean `{name}`?"));
+        problems.push(format!("`{name}` {shape:?} is not in the network{hint}"));
     }
     problems
 }
