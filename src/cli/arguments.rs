@@ -52,11 +52,11 @@ impl Command {
 /// The spec and how to talk about it.
 #[derive(Debug, Args)]
 pub struct Spec {
-    /// The spec file (YAML)
+    /// The spec file (YAML); - reads standard input
     #[arg(value_name = "SPEC")]
     pub path: PathBuf,
     /// Changes of the spec's values.
-    #[arg(long = "set", value_name = "PATH=VALUE")]
+    #[arg(long = "set", value_name = "PATH=VALUE", value_parser = assignment)]
     #[arg(help = "Change a value, as conv1.stride=2, input.shape=[1,28,28] or train.batch=32; may be repeated")]
     pub sets: Vec<String>,
     /// Write results as text or as json
@@ -77,7 +77,7 @@ pub enum Format {
 #[derive(Debug, Args)]
 pub struct Machine {
     /// Threads to run on [default: all cores]; results do not depend on it
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), allow_negative_numbers = true)]
     pub threads: Option<u16>,
     /// Device to run on: cpu
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
@@ -151,7 +151,7 @@ pub struct Compile {
     #[arg(long, value_enum, hide_possible_values = true)]
     pub mode: Option<Mode>,
     /// Images in a batch [default: the spec's train.batch, else 1]
-    #[arg(long, value_name = "N", value_parser = batch)]
+    #[arg(long, value_name = "N", value_parser = batch, allow_negative_numbers = true)]
     pub batch: Option<usize>,
     /// Compute convolutions by the fastest way (auto) or by the definition (direct)
     #[arg(long, value_enum, hide_possible_values = true, default_value_t = Algorithm::Auto)]
@@ -174,31 +174,31 @@ pub struct Train {
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     pub weights: Option<PathBuf>,
     /// Passes over the data [default: the spec's train.epochs]
-    #[arg(long, value_name = "N", value_parser = positive, conflicts_with = "steps")]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true, conflicts_with = "steps")]
     pub epochs: Option<usize>,
     /// Training steps, in place of epochs
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     pub steps: Option<usize>,
     /// Images in a batch [default: the spec's train.batch]
-    #[arg(long, value_name = "N", value_parser = batch)]
+    #[arg(long, value_name = "N", value_parser = batch, allow_negative_numbers = true)]
     pub batch: Option<usize>,
     /// Write a checkpoint every N steps too, not only after each epoch
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     pub checkpoint_every: Option<usize>,
     /// Go on from the last checkpoint in RUN
     #[arg(long)]
     pub resume: bool,
     /// Seed of all random choices [default: 0, or the resumed run's]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = seed, allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// Judge by N images spread over the test part [default: all]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     pub test_images: Option<usize>,
     /// Judge every N steps too, not only after each epoch
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     pub evaluate_every: Option<usize>,
     /// Write a line to log.jsonl every N steps
-    #[arg(long, value_name = "N", value_parser = positive, default_value = "1")]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true, default_value = "1")]
     pub log_every: usize,
     /// The machine.
     #[command(flatten)]
@@ -218,10 +218,10 @@ pub struct Eval {
     #[arg(long, value_name = "PATH")]
     pub data: PathBuf,
     /// Images in a batch
-    #[arg(long, value_name = "N", value_parser = batch, default_value = "64")]
+    #[arg(long, value_name = "N", value_parser = batch, allow_negative_numbers = true, default_value = "64")]
     pub batch: usize,
     /// Judge by N images spread over the test part [default: all]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     pub test_images: Option<usize>,
     /// The machine.
     #[command(flatten)]
@@ -244,10 +244,10 @@ pub struct Run {
     #[arg(long, value_name = "PATH", conflicts_with = "inputs")]
     pub data: Option<PathBuf>,
     /// How many images of --data
-    #[arg(long, value_name = "N", value_parser = positive, default_value = "10", requires = "data")]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true, default_value = "10", requires = "data")]
     pub samples: usize,
     /// How many classes to name for each image
-    #[arg(long, value_name = "K", value_parser = positive, default_value = "3")]
+    #[arg(long, value_name = "K", value_parser = positive, allow_negative_numbers = true, default_value = "3")]
     pub top: usize,
     /// Write the raw outputs to this .safetensors file
     #[arg(long, value_name = "FILE")]
@@ -267,10 +267,10 @@ pub struct Time {
     #[arg(long, value_enum, hide_possible_values = true, default_value_t = Mode::Infer)]
     pub mode: Mode,
     /// Images in a batch [default: 1; for training the spec's train.batch]
-    #[arg(long, value_name = "N", value_parser = batch)]
+    #[arg(long, value_name = "N", value_parser = batch, allow_negative_numbers = true)]
     pub batch: Option<usize>,
     /// How often to run it after a warm-up
-    #[arg(long, value_name = "N", value_parser = positive, default_value = "5")]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true, default_value = "5")]
     pub repeat: usize,
     /// The machine.
     #[command(flatten)]
@@ -296,7 +296,7 @@ pub struct Dump {
     #[arg(long, value_enum, hide_possible_values = true)]
     pub mode: Option<Mode>,
     /// Images in a batch [default: the spec's train.batch, else 1]
-    #[arg(long, value_name = "N", value_parser = batch)]
+    #[arg(long, value_name = "N", value_parser = batch, allow_negative_numbers = true)]
     pub batch: Option<usize>,
     /// Machine to compile for: cpu (this one) or cpu:NAME
     #[arg(long, value_name = "TARGET", default_value = "cpu")]
@@ -304,6 +304,19 @@ pub struct Dump {
     /// Compute convolutions by the fastest way (auto) or by the definition (direct)
     #[arg(long, value_enum, hide_possible_values = true, default_value_t = Algorithm::Auto)]
     pub algorithm: Algorithm,
+}
+
+/// A change of the spec; what its path and value must be is up to the spec.
+fn assignment(text: &str) -> Result<String, String> {
+    match text.contains('=') {
+        true => Ok(text.to_owned()),
+        false => Err("it has no `=`: write layer.field=value or section.field=value, as conv1.stride=2".to_owned()),
+    }
+}
+
+/// A seed of random numbers.
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("must be a whole number from 0 to {}", u64::MAX))
 }
 
 /// Images in a batch.
@@ -331,6 +344,16 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn negative_numbers_are_refused_as_numbers() {
+        for option in ["--seed", "--batch", "--epochs", "--threads"] {
+            let words = ["netc", "train", "a.yaml", "--data", "d", "-o", "r", option, "-1"];
+            let text = Arguments::try_parse_from(words).unwrap_err().to_string();
+            assert!(text.contains(&format!("invalid value '-1' for '{option} <N>'")), "{text}");
+            assert!(!text.contains("tip"), "{text}");
+        }
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use super::arguments::{Check, Format, Mode};
 use super::output::{Output, bytes, colour, complain};
-use crate::check::{Network, report};
-use crate::driver::{self, Failure};
+use crate::check::report;
+use crate::driver::{self, Checked, Failure};
 
 /// Checks the spec and writes its table of layers.
 pub fn check(arguments: &Check, output: &mut Output) -> Result<(), Failure> {
     let checked = driver::check(driver::read(&arguments.spec.path, &arguments.spec.sets)?)?;
-    let memory = memory(&checked.network)?;
+    let memory = memory(&checked)?;
     match arguments.spec.format {
         Format::Text => {
             output.write(&report::table(&checked.network))?;
@@ -45,10 +45,11 @@ impl Use {
 }
 
 /// What running one image takes and, if the spec says how to train, training.
-fn memory(network: &Network) -> Result<Vec<Use>, Failure> {
+fn memory(checked: &Checked) -> Result<Vec<Use>, Failure> {
+    let network = &checked.network;
     let mut uses = Vec::new();
     for mode in [Some(Mode::Infer), network.train.as_ref().map(|_| Mode::Train)].into_iter().flatten() {
-        let options = super::compile::options(network, Some(mode), None, "cpu")?;
+        let options = super::compile::options(checked, Some(mode), None, "cpu")?;
         let bytes = driver::memory(network, &options, 1)?;
         uses.push(Use { train: options.train, batch: options.batch, bytes });
     }
@@ -56,7 +57,7 @@ fn memory(network: &Network) -> Result<Vec<Use>, Failure> {
 }
 
 /// Writes a spec's warnings to standard error.
-pub fn warn(checked: driver::Checked) {
+pub fn warn(checked: Checked) {
     let warnings = checked.warnings();
     if !warnings.diagnostics.is_empty() {
         complain(&warnings.render(colour()));

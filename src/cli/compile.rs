@@ -3,8 +3,7 @@
 use super::arguments::{Compile, Format, Mode};
 use super::check::warn;
 use super::output::{Output, bytes, duration};
-use crate::check::Network;
-use crate::driver::{self, Failure, Options};
+use crate::driver::{self, Checked, Failure, Options};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -12,16 +11,13 @@ use std::time::Instant;
 pub fn compile(arguments: &Compile, output: &mut Output) -> Result<(), Failure> {
     let start = Instant::now();
     let checked = driver::check(driver::read(&arguments.spec.path, &arguments.spec.sets)?)?;
-    let options = options(&checked.network, arguments.mode, arguments.batch, &arguments.target)?;
+    let options = options(&checked, arguments.mode, arguments.batch, &arguments.target)?;
     let folder = arguments.output.clone().unwrap_or_else(|| PathBuf::from(&checked.network.name));
     let files = driver::compile(&checked.network, &options, &folder)?;
     let seconds = start.elapsed().as_secs_f64();
     match arguments.spec.format {
         Format::Text => {
-            for file in &files {
-                let size = std::fs::metadata(file).map_or(0, |m| m.len());
-                output.line(&format!("{:40} {:>12}", file.display().to_string(), bytes(size)))?;
-            }
+            output.write(&table(&files))?;
             let purpose = if options.train { "training and inference" } else { "inference" };
             output.line(&format!(
                 "{}: {purpose}, batch {}, for {}, in {}",
@@ -44,9 +40,36 @@ pub fn compile(arguments: &Compile, output: &mut Output) -> Result<(), Failure> 
     }
 }
 
-/// How to compile, where the command line leaves it open.
-pub fn options(network: &Network, mode: Option<Mode>, batch: Option<usize>, target: &str) -> Result<Options, Failure> {
+/// Files with their sizes, a line each.
+fn table(files: &[PathBuf]) -> String {
+    let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let row = |(name, file): (&String, &PathBuf)| {
+        let size = std::fs::metadata(file).map_or(0, |m| m.len());
+        format!("{name:width$}  {:>10}\n", bytes(size))
+    };
+    names.iter().zip(files).map(row).collect()
+}
+
+/// How to compile, where the command line leaves it open. Refuses to train by a spec that does not say how.
+pub fn options(checked: &Checked, mode: Option<Mode>, batch: Option<usize>, target: &str) -> Result<Options, Failure> {
+    let network = &checked.network;
     let train = mode.map_or(network.train.is_some(), |mode| mode == Mode::Train);
+    if train {
+        driver::needs_recipe(checked)?;
+    }
     let batch = batch.or(network.train.as_ref().filter(|_| train).map(|recipe| recipe.batch)).unwrap_or(1);
     Ok(Options { batch, train, target: driver::target(target)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_stand_below_each_other() {
+        let text = table(&["a/b.so".into(), format!("{}/b.o", "long".repeat(20)).into()]);
+        let widths: Vec<usize> = text.lines().map(str::len).collect();
+        assert_eq!(widths[0], widths[1], "{text}");
+    }
 }

@@ -29,7 +29,13 @@ impl Machine {
 
     /// The network as a program at work, compiled if the cache does not have it.
     pub fn session(&self, network: &Network, options: &Options) -> Result<Session, Failure> {
-        let folder = driver::cached(network, options, &Cache::at(self.cache.as_deref())?)?;
+        let cache = Cache::at(self.cache.as_deref())?;
+        let folder = driver::cached(network, options, &cache).map_err(|failure| match failure {
+            Failure::Environment(text) if text.contains(&*cache.root().to_string_lossy()) => {
+                Failure::Environment(format!("{text}; name another folder for compiled programs with --cache DIR"))
+            }
+            other => other,
+        })?;
         driver::session(&folder, self.threads())
     }
 

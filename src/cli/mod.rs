@@ -33,8 +33,17 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(wrong) => {
             // Help and version come as "errors" too; those go to standard output and are none.
-            let _ = wrong.print();
-            return ExitCode::from(if wrong.use_stderr() { 2 } else { 0 });
+            let written = wrong.print();
+            if wrong.use_stderr() {
+                return ExitCode::from(2);
+            }
+            return match output::finished(written) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(failure) => {
+                    report(&failure, Format::Text, &mut Output::default());
+                    ExitCode::from(failure.exit_code())
+                }
+            };
         }
     };
     let format = arguments.command.format();

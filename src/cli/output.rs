@@ -23,7 +23,7 @@ impl Output {
                 self.closed = true;
                 Ok(())
             }
-            Err(e) => Err(Failure::Environment(format!("cannot write to standard output: {e}"))),
+            Err(e) => Err(unwritten(&e)),
         }
     }
 
@@ -36,6 +36,18 @@ impl Output {
     pub fn json(&mut self, value: &serde_json::Value) -> Result<(), Failure> {
         self.line(&value.to_string())
     }
+}
+
+/// Flushes what was written to standard output directly, and judges how that went as [`Output`] does.
+pub fn finished(written: std::io::Result<()>) -> Result<(), Failure> {
+    match written.and_then(|()| std::io::stdout().flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(unwritten(&e)),
+        _ => Ok(()),
+    }
+}
+
+fn unwritten(e: &std::io::Error) -> Failure {
+    Failure::Environment(format!("cannot write to standard output: {e}"))
 }
 
 /// Writes to standard error; nobody can be told if that fails.

@@ -32,9 +32,10 @@ impl Spread {
 pub fn time(arguments: &Time, output: &mut Output) -> Result<(), Failure> {
     let machine = &arguments.machine;
     machine.device()?;
-    let network = driver::check(driver::read(&arguments.spec.path, &arguments.spec.sets)?)?.network;
+    let checked = driver::check(driver::read(&arguments.spec.path, &arguments.spec.sets)?)?;
     let train = arguments.mode == Mode::Train;
-    let options = super::compile::options(&network, Some(arguments.mode), arguments.batch, "cpu")?;
+    let options = super::compile::options(&checked, Some(arguments.mode), arguments.batch, "cpu")?;
+    let network = checked.network;
     let mut session = machine.session(&network, &options)?;
     session.init(0)?;
     let function = if train { "train" } else { "infer" };

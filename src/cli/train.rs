@@ -20,8 +20,7 @@ pub fn train(arguments: &Train, output: &mut Output) -> Result<(), Failure> {
     machine.device()?;
     present([&arguments.data].into_iter().chain(&arguments.weights))?;
     let checked = driver::check(driver::read(&arguments.spec.path, &arguments.spec.sets)?)?;
-    let options =
-        super::compile::options(&checked.network, Some(super::arguments::Mode::Train), arguments.batch, "cpu")?;
+    let options = super::compile::options(&checked, Some(super::arguments::Mode::Train), arguments.batch, "cpu")?;
     let mut session = machine.session(&checked.network, &options)?;
     let network = checked.network.name.clone();
     warn(checked);

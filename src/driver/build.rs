@@ -69,9 +69,11 @@ impl Built {
         pairs.map(|(plan, kernels)| codegen::Function { plan, kernels }).collect()
     }
 
-    /// The code as text.
-    pub fn listing(&self, network: &Network, options: &Options, what: Listing) -> String {
-        codegen::listing(&network.name, &self.code_functions(), &options.target, what)
+    /// The code as text: that of one function, or all of it.
+    pub fn listing(&self, network: &Network, options: &Options, what: Listing, function: Option<&str>) -> String {
+        let wanted = |f: &codegen::Function<'_>| function.is_none_or(|name| f.plan.function == name);
+        let functions: Vec<_> = self.code_functions().into_iter().filter(wanted).collect();
+        codegen::listing(&network.name, &functions, &options.target, what)
     }
 }
 

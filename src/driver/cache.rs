@@ -14,6 +14,11 @@ pub struct Cache {
 }
 
 impl Cache {
+    /// The folder that all programs are in.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The cache at `folder`, else where the user's caches are.
     pub fn at(folder: Option<&Path>) -> Result<Cache, Failure> {
         let variable = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);

@@ -5,7 +5,7 @@ use super::failure::Refused;
 use crate::check::{self, Network};
 use crate::diag::{Code, Diagnostic};
 use crate::graph::{Functions, Graph};
-use crate::source::Sources;
+use crate::source::{Sources, Span};
 use crate::spec::{self, Spec};
 use std::io::{ErrorKind, Read};
 use std::path::Path;
@@ -27,6 +27,8 @@ pub struct Checked {
     pub sources: Sources,
     /// The network.
     pub network: Network,
+    /// Where it is named: the place of what is said of the whole.
+    pub place: Span,
     /// What is worth knowing about it.
     pub warnings: Vec<Diagnostic>,
 }
@@ -38,14 +40,20 @@ impl Checked {
     }
 }
 
-/// Reads a spec file and carries out each of `sets`.
+/// Reads a spec file, `-` being standard input, and carries out each of `sets`.
 pub fn read(path: &Path, sets: &[String]) -> Result<Text, Failure> {
     let mut sources = Sources::new();
     let mut bytes = Vec::new();
-    if let Err(e) = std::fs::File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes)) {
+    let (name, got) = if path == Path::new("-") {
+        ("standard input".into(), std::io::stdin().lock().take(LONGEST + 1).read_to_end(&mut bytes))
+    } else {
+        let file = std::fs::File::open(path);
+        (path.to_string_lossy(), file.and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes)))
+    };
+    if let Err(e) = got {
         return Err(match e.kind() {
             ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::NotADirectory => {
-                let message = format!("cannot read {}: {}", path.display(), super::plain(&e.to_string()));
+                let message = format!("cannot read {name}: {}", super::plain(&e.to_string()));
                 Failure::Spec(Refused {
                     sources,
                     diagnostics: vec![Diagnostic::placeless(Code::UnreadableFile, message)],
@@ -55,11 +63,11 @@ pub fn read(path: &Path, sets: &[String]) -> Result<Text, Failure> {
         });
     }
     if bytes.len() as u64 > LONGEST {
-        let message = format!("{} has more than {} MiB: that is no spec", path.display(), LONGEST >> 20);
+        let message = format!("{name} has more than {} MiB: that is no spec", LONGEST >> 20);
         let diagnostics = vec![Diagnostic::placeless(Code::TooMuchYaml, message)];
         return Err(Failure::Spec(Refused { sources, diagnostics }));
     }
-    let mut spec = spec::parse_bytes(&mut sources, &path.to_string_lossy(), &bytes);
+    let mut spec = spec::parse_bytes(&mut sources, &name, &bytes);
     let mut diagnostics = Vec::new();
     for set in sets {
         if let Err(wrong) = spec::apply_set(&mut spec, &mut sources, set) {
@@ -78,7 +86,10 @@ pub fn read(path: &Path, sets: &[String]) -> Result<Text, Failure> {
 pub fn check(text: Text) -> Result<Checked, Failure> {
     let Text { sources, spec } = text;
     match check::check(&spec) {
-        Ok((network, warnings)) => Ok(Checked { sources, network, warnings }),
+        Ok((network, warnings)) => {
+            let name = spec.sections.get("net").map(|setting| setting.key.span.to(setting.value.span));
+            Ok(Checked { sources, network, place: name.unwrap_or(spec.span), warnings })
+        }
         Err(diagnostics) => Err(Failure::Spec(Refused { sources, diagnostics })),
     }
 }
@@ -91,7 +102,6 @@ pub fn functions_after(
     after: Option<&str>,
 ) -> Result<Vec<Graph>, Failure> {
     let Some(after) = after else { return Ok(functions(network, batch, train)?.graphs) };
-    needs_recipe(network, train)?;
     let (mut graphs, mut steps) = (Vec::new(), Vec::new());
     crate::passes::functions_observed(network, batch, train, |step, graph| {
         if step == after {
@@ -110,14 +120,17 @@ pub fn functions_after(
 
 /// The graphs of a network's functions, for batches of `batch` images.
 pub fn functions(network: &Network, batch: usize, train: bool) -> Result<Functions, Failure> {
-    needs_recipe(network, train)?;
     crate::passes::functions(network, batch, train).map_err(|bug| Failure::Bug(bug.to_string()))
 }
 
-/// Refuses to train without a recipe.
-fn needs_recipe(network: &Network, train: bool) -> Result<(), Failure> {
-    if train && network.train.is_none() {
-        return Err(Failure::Usage(format!("{} has no `train` section: only inference is possible", network.name)));
+/// Refuses to train a network whose spec does not say how.
+pub fn needs_recipe(checked: &Checked) -> Result<(), Failure> {
+    if checked.network.train.is_some() {
+        return Ok(());
     }
-    Ok(())
+    let message = format!("{} cannot be trained: the spec has no section `train`", checked.network.name);
+    let diagnostic = Diagnostic::error(Code::MissingKey, checked.place, message);
+    let recipe = "as `train: {loss: cross_entropy, optimizer: {sgd: {lr: 0.01}}, batch: 32, epochs: 10}`";
+    let diagnostics = vec![diagnostic.note(recipe)];
+    Err(Failure::Spec(Refused { sources: checked.sources.clone(), diagnostics }))
 }

@@ -6,6 +6,10 @@ use crate::workshop::{Done, TINY, Workshop};
 fn a_spec_that_cannot_be_read_is_named() {
     let w = Workshop::empty();
     w.netc("check missing.yaml").refused(1, &["missing.yaml", "o such file"]);
+    w.write("wrong.yaml", TINY.replace("kernels", "kernles"));
+    w.shell("netc check - < wrong.yaml").refused(1, &["standard input:5", "kernels"]);
+    w.write("tiny.yaml", TINY);
+    assert_eq!(w.shell("netc check - < tiny.yaml").fine(), w.netc("check tiny.yaml").fine());
     w.write("folder/x", "");
     w.netc("check folder").refused(1, &["folder", "Is a directory"]);
     w.write("empty.yaml", "");
@@ -56,7 +60,8 @@ fn a_change_that_makes_no_sense_is_refused() {
     let w = Workshop::new();
     w.netc("check tiny.yaml --set fc.features=4").refused(1, &["classes"]);
     w.netc("check tiny.yaml --set nothing.here=4").refused(1, &["--set", "nothing"]);
-    w.netc("check tiny.yaml --set fc.features").refused(1, &["--set"]);
+    w.netc("check tiny.yaml --set params.width=4").refused(1, &["--set:1:8", "params"]);
+    w.netc("check tiny.yaml --set fc.features").refused(2, &["--set", "fc.features", "`=`"]);
 }
 
 #[test]
@@ -71,8 +76,32 @@ fn bad_usage_is_told_apart() {
     assert_eq!(w.netc("compile tiny.yaml -o out --batch 99999999999999").code, 2);
     assert_eq!(w.netc("eval tiny.yaml --data data").code, 2, "--weights is missing");
     w.netc("dump tiny.yaml --stage graph --after frobnicate").refused(2, &["frobnicate"]);
+    w.netc("dump tiny.yaml --stage plan --after simplify").refused(2, &["--after", "--stage graph"]);
+    w.netc("dump tiny.yaml --stage network --function infer").refused(2, &["--function", "network"]);
+    w.netc("dump tiny.yaml --stage spec --batch 2").refused(2, &["--batch", "spec"]);
+    for stage in ["graph", "plan", "kernels", "llvm", "asm"] {
+        let words = ["`train`", "init, preprocess, infer", "--mode train"];
+        w.netc(&format!("dump tiny.yaml --stage {stage} --function train --mode infer")).refused(2, &words);
+    }
+    w.netc("dump tiny.yaml --stage graph --after differentiate --function infer").refused(2, &["`infer`", "train"]);
     w.netc("compile tiny.yaml --target pdp11 -o out").refused(2, &["pdp11"]);
     assert!(w.files("run").is_empty() && w.files("out").is_empty());
+}
+
+#[test]
+fn training_needs_a_recipe() {
+    let w = Workshop::new();
+    w.write("plain.yaml", &TINY[..TINY.find("train:").unwrap()]);
+    for command in [
+        "train plain.yaml --data data -o run",
+        "compile plain.yaml --mode train -o out",
+        "time plain.yaml --mode train",
+        "dump plain.yaml --mode train --stage graph",
+    ] {
+        w.netc(command).refused(1, &["plain.yaml:1:1", "`train`", "optimizer"]);
+    }
+    assert!(!w.path("run").exists() && !w.path("out").exists());
+    w.netc("check plain.yaml").fine();
 }
 
 #[test]
@@ -132,6 +161,14 @@ fn weights_that_do_not_fit_are_refused() {
     eval(&w).fine();
     w.netc("eval tiny.yaml --data data --weights w.safetensors --set conv1.kernels=5")
         .refused(1, &["w.safetensors", "conv1.weight", "[4, 1, 3, 3]", "[5, 1, 3, 3]", "fc.weight"]);
+    // Only a tensor of the same shape can have been renamed.
+    w.write("renamed.yaml", TINY.replace("conv1", "conv2"));
+    let renamed = w.netc("eval renamed.yaml --data data --weights w.safetensors");
+    renamed.refused(1, &["`conv2.weight` [4, 1, 3, 3] is missing; is it the file's `conv1.weight`?"]);
+    w.write("other.yaml", TINY.replace("conv1, kernels: 4", "conv2, kernels: 5"));
+    let other = w.netc("eval other.yaml --data data --weights w.safetensors");
+    assert!(!other.stderr.contains("is it the file's") && !other.stderr.contains("did you mean"), "{}", other.stderr);
+    other.refused(1, &["`conv2.weight`", "`conv1.weight`"]);
 }
 
 #[test]
@@ -196,7 +233,8 @@ fn a_folder_that_cannot_be_written_is_named() {
     let w = Workshop::new();
     w.netc("train tiny.yaml --data data -o /sys/netc-run --steps 1").refused(3, &["/sys/netc-run"]);
     w.netc("compile tiny.yaml -o /sys/netc-out").refused(3, &["/sys/netc-out"]);
-    w.netc("train tiny.yaml --data data -o run --steps 1 --cache /sys/netc-cache").refused(3, &["/sys/netc-cache"]);
+    w.netc("train tiny.yaml --data data -o run --steps 1 --cache /sys/netc-cache")
+        .refused(3, &["/sys/netc-cache", "--cache DIR"]);
     w.write("file", "x");
     w.netc("train tiny.yaml --data data -o file/run --steps 1").refused(3, &["file/run"]);
     w.netc("train tiny.yaml --data data -o run --steps 1").fine();
@@ -225,7 +263,10 @@ fn a_full_disk_leaves_no_half_file_and_keeps_the_old_ones() {
 #[test]
 fn standard_output_that_is_full_is_told_and_one_that_is_closed_is_not() {
     let w = Workshop::new();
-    w.shell("netc check tiny.yaml > /dev/full").refused(3, &["standard output"]);
+    for command in ["check tiny.yaml", "--help", "train --help", "--version"] {
+        w.shell(&format!("netc {command} > /dev/full")).refused(3, &["standard output"]);
+    }
+    assert_eq!(w.shell("netc --help | true; exit ${PIPESTATUS[0]}").fine(), "");
     let done: Done = w.shell("netc dump tiny.yaml --stage graph | true; exit ${PIPESTATUS[0]}");
     assert_eq!(done.fine(), "");
 }

@@ -47,6 +47,11 @@ fn every_stage_can_be_printed_and_is_always_the_same() {
         assert!(a.contains(word), "{stage} has no {word}");
         assert_eq!(a, b, "{stage} differs from run to run");
     }
+    for stage in ["plan", "kernels", "llvm", "asm"] {
+        let one = w.netc(&format!("dump tiny.yaml --stage {stage} --function init")).fine();
+        let all = w.netc(&format!("dump tiny.yaml --stage {stage}")).fine();
+        assert!(!one.is_empty() && one.len() < all.len() / 2, "{stage}: {} of {} bytes", one.len(), all.len());
+    }
     let infer = w.netc("dump tiny.yaml --stage graph --function infer").fine();
     let all = w.netc("dump tiny.yaml --stage graph").fine();
     assert!(all.contains(infer.trim()) && all.len() > infer.len());
