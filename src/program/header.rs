@@ -1,22 +1,27 @@
 //! The C header: how to call a program without the runtime.
 
+use super::usage::usage;
+use crate::check::Preprocess;
 use netc_runtime::program::{DType, Function, Manifest, Port};
 use std::fmt::Write;
 
 /// The header of a program.
-pub(super) fn header(manifest: &Manifest) -> String {
+pub(super) fn header(manifest: &Manifest, arithmetic: &Preprocess) -> String {
     let prefix: String =
         manifest.name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
     let mut out = String::new();
     // Writing to a string cannot fail.
     let _ = write!(
         out,
-        "/* {name}: compiled by netc for {target}.\n   Program {hash}.\n\n   \
-         A function reads and writes memory that the caller owns: the state block (one for all functions), an arena and\n   \
-         scratch of its own size, and its ports. Blocks and ports are aligned to 64 bytes. Only libc and libm are needed. */\n\
+        "/* {name}: compiled by netc for {target}.\n   Program {hash}.\n\n{usage}*/\n\
          #ifndef NETC_{prefix}_H\n#define NETC_{prefix}_H\n#include <stddef.h>\n#include <stdint.h>\n\
          #ifdef __cplusplus\nextern \"C\" {{\n#endif\n\n{CONTEXT}\n\
-         #define {prefix}_BATCH {batch}\n#define {prefix}_STATE_BYTES {state}u\n",
+         #define {prefix}_BATCH {batch}\n#define {prefix}_STATE_BYTES {state}u\n\
+         /* The largest of all functions. */\n#define {prefix}_ARENA_BYTES {arena}u\n\
+         #define {prefix}_SCRATCH_BYTES {scratch}u\n",
+        usage = usage(manifest, arithmetic, &prefix),
+        arena = largest(manifest, |f| f.arena_bytes),
+        scratch = largest(manifest, |f| f.scratch_bytes),
         name = manifest.name,
         target = manifest.target,
         hash = manifest.hash,
@@ -37,16 +42,21 @@ pub(super) fn header(manifest: &Manifest) -> String {
     out
 }
 
+/// The most that any function takes, in whole blocks of 64 bytes and at least one of them.
+fn largest(manifest: &Manifest, bytes: impl Fn(&Function) -> usize) -> usize {
+    manifest.functions.iter().map(bytes).max().unwrap_or(0).max(1).next_multiple_of(64)
+}
+
 const CONTEXT: &str = "\
 #ifndef NETC_CONTEXT
 #define NETC_CONTEXT
 typedef struct netc_context netc_context;
-/* Does iterations begin..end of a parallel region with the scratch block at `scratch`. */
+/* Does iterations begin..end of a parallel region with the scratch block of the thread that runs it. */
 typedef void (*netc_body)(const netc_context *context, uint8_t *scratch, int64_t begin, int64_t end);
 struct netc_context {
   uint8_t *arena;         /* *_ARENA_BYTES of the function */
   uint8_t *state;         /* *_STATE_BYTES */
-  uint8_t *scratch;       /* a block of *_SCRATCH_BYTES for every thread */
+  uint8_t *scratch;       /* *_SCRATCH_BYTES for each thread t, at scratch + t*scratch_stride */
   size_t scratch_stride;  /* from one thread's block to the next; a multiple of 64 */
   uint8_t *const *ports;  /* inputs, then outputs, in the order given below */
   /* Calls body so that each index in 0..count is done once; NULL: one thread. */
@@ -76,9 +86,25 @@ fn port(port: &Port) -> String {
         DType::I32 => "int32_t",
         DType::U8 => "uint8_t",
     };
-    format!("{} {element} {}", port.name, sizes(&port.shape))
+    match port.shape.as_slice() {
+        [] => format!("{} one {element}", port.name),
+        shape => format!("{} {element} {}", port.name, sizes(shape)),
+    }
 }
 
 fn sizes(shape: &[usize]) -> String {
     format!("[{}]", shape.iter().map(usize::to_string).collect::<Vec<_>>().join("]["))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_without_a_shape_is_one_number() {
+        let port_of =
+            |shape: &[usize]| port(&Port { name: "rate".to_owned(), dtype: DType::F32, shape: shape.to_vec() });
+        assert_eq!(port_of(&[]), "rate one float");
+        assert_eq!(port_of(&[2, 3]), "rate float [2][3]");
+    }
 }

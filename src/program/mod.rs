@@ -6,6 +6,7 @@
 
 mod header;
 mod manifest;
+mod usage;
 
 use crate::check::Network;
 use crate::codegen::{self, Code, LinkError};
@@ -62,7 +63,7 @@ pub fn program(
     let parts: Vec<codegen::Function> =
         plans.iter().zip(kernels).map(|(plan, kernels)| codegen::Function { plan, kernels }).collect();
     let code = codegen::compile(&network.name, &parts, &text, target);
-    let header = header::header(&manifest);
+    let header = header::header(&manifest, &network.preprocess);
     Program { manifest, header, code, stem: codegen::symbol(&network.name, "").trim_end_matches('_').to_owned() }
 }
 

@@ -1,6 +1,6 @@
 //! A compiled program without netc: a C program links the object, trains and classifies.
 
-use crate::workshop::Workshop;
+use crate::workshop::{Workshop, project};
 use std::process::Command;
 
 /// Learns to tell a bright left half from a bright right half and from both, on one thread.
@@ -18,14 +18,12 @@ static void *block(size_t bytes) {
     return memset(memory, 0, whole);
 }
 
-static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
-
 int main(void) {
     netc_context context = {0};
     context.state = block(TINY_STATE_BYTES);
-    context.arena = block(larger(TINY_TRAIN_ARENA_BYTES, TINY_INFER_ARENA_BYTES));
-    context.scratch_stride = larger(TINY_TRAIN_SCRATCH_BYTES, TINY_INFER_SCRATCH_BYTES);
-    context.scratch = block(context.scratch_stride);
+    memset(context.state, 0xff, TINY_STATE_BYTES); /* init leaves nothing as it was */
+    context.arena = block(TINY_ARENA_BYTES);
+    context.scratch = block(TINY_SCRATCH_BYTES);
 
     int32_t *seed = block(8), *labels = block(4 * TINY_BATCH), *step = block(4);
     float *image = block(4 * TINY_BATCH * 64), *rate = block(4), *loss = block(4), *output = block(4 * TINY_BATCH * 3);
@@ -86,4 +84,57 @@ fn a_c_program_trains_and_classifies() {
     // The shared library gives the same numbers.
     run("cc", &[&strict[..], &["main.c", "out/tiny.so", "-lm", "-Wl,-rpath,$ORIGIN/out", "-o", "shared"]].concat());
     assert_eq!(run("./shared", &[]), out);
+}
+
+#[test]
+fn the_readme_s_example_runs() {
+    let readme = std::fs::read_to_string(project("README.md")).unwrap();
+    let after = |text: &str, mark: &str| text.split_once(mark).map(|(_, rest)| rest.to_owned()).unwrap();
+    let section = after(&readme, "## From C");
+    let command = after(&section, "```sh\n").split_once("```").unwrap().0.to_owned();
+    let main = after(&section, "```c\n").split_once("```").unwrap().0.to_owned();
+    let w = Workshop::empty();
+    w.write("specs/lenet.yaml", std::fs::read(project("specs/lenet.yaml")).unwrap());
+    w.write("main.c", main);
+    let out = w.shell(&format!("set -e\ncc() {{ command cc -Wall -Wextra -Werror \"$@\"; }}\n{command}"));
+    assert_eq!((out.code, out.stderr.as_str()), (0, ""), "{}", out.stdout);
+    let classes = out.stdout.lines().skip_while(|line| !line.starts_with("class 0: ")).collect::<Vec<_>>();
+    assert_eq!(classes.len(), 10, "{}", out.stdout);
+    for (i, line) in classes.iter().enumerate() {
+        let number: f32 = line.strip_prefix(&format!("class {i}: ")).unwrap().parse().unwrap();
+        assert!(number.is_finite() && number != 0.0, "{line}");
+    }
+}
+
+#[test]
+fn the_header_says_how_to_call_the_program() {
+    let w = Workshop::new();
+    w.write("my-net.yaml", workshop_net());
+    w.netc("compile my-net.yaml -o out --mode train --batch 2").fine();
+    assert_eq!(w.files("out"), ["my_net.h", "my_net.o", "my_net.so", "program.json"]);
+    let header = String::from_utf8(w.read("out/my_net.h")).unwrap();
+    let words = header.split_whitespace().collect::<Vec<_>>().join(" ");
+    for said in [
+        "my_net_init fills all of it",
+        "the states of optimizers with zeros",
+        "weights.safetensors",
+        "the low and the high half of the seed",
+        "`step` counts from 0",
+        "(v/255 - mean)/std by channel, with mean [0.5] and std [0.25]",
+        "a plane for each channel",
+        "resize so that the shorter side has 9 pixels, crop the centre, 8 rows of 8 pixels",
+        "3 numbers an image: logits",
+        "The classes are 0 left, 1 * /, 2 both.",
+        "scratch + t*scratch_stride for thread t",
+        "learning_rate one float",
+        "seed int32_t [2]",
+    ] {
+        assert!(words.contains(said), "does not say `{said}`:\n{header}");
+    }
+}
+
+/// The small network with another name, an awkward class and images that are resized.
+fn workshop_net() -> String {
+    let preprocess = "preprocess: {resize: 9, crop: center, mean: 0.5, std: 0.25}\n";
+    crate::workshop::TINY.replace("net: tiny", "net: my-net").replace("right,", "'*/',") + preprocess
 }
