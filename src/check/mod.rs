@@ -310,6 +310,13 @@ fn resolve(spec: &Spec, problems: &mut Vec<Diagnostic>) -> Option<Network> {
     let mut operands: Vec<Option<Operand>> = vec![None; spec.layers.len() + 1];
     operands[0] = input.operand.clone();
     let mut layers: Vec<Option<Layer>> = vec![None; spec.layers.len()];
+    let image = |shape: &[usize]| match *shape {
+        [_, height, width] => Some([height, width]),
+        _ => None,
+    };
+    // What the height and width of a result cannot exceed, whether or not the result is known.
+    let mut at_most: Vec<Option<[usize; 2]>> = vec![None; spec.layers.len() + 1];
+    at_most[0] = input.operand.as_ref().and_then(|o| image(&o.shape));
     for &i in &wiring.order {
         let entry = &spec.layers[i];
         let Some(definition) = wiring.definitions[i] else { continue };
@@ -318,7 +325,11 @@ fn resolve(spec: &Spec, problems: &mut Vec<Diagnostic>) -> Option<Network> {
         let mut reader = reader::Reader::new(&entry.name.text, entry.kind.span, &entry.settings, problems);
         reader.know("name");
         reader.know("from");
+        reader.unknown = given.is_none();
+        let limits: Option<Vec<[usize; 2]>> = sources.and_then(|s| s.iter().map(|&s| at_most[s]).collect());
+        reader.at_most = limits.and_then(|all| all.into_iter().reduce(|a, b| [a[0].max(b[0]), a[1].max(b[1])]));
         let resolved = (definition.resolve)(&mut reader, given.as_deref(), &init);
+        at_most[i + 1] = resolved.as_ref().map_or(reader.at_most, |r| image(&r.shape));
         reader.finish();
         if let Some(Resolved { kind, shape, derivations, params, macs }) = resolved {
             let size_spans = vec![entry.kind.span; shape.len()];

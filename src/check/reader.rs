@@ -13,6 +13,11 @@ pub(super) struct Reader<'a, 'p> {
     pub owner: &'a str,
     /// Where the owner is written.
     pub span: Span,
+    /// What the height and width that a layer reads cannot exceed, where something before is wrong so that they are
+    /// unknown; what it leaves here is what its result cannot exceed.
+    pub at_most: Option<[usize; 2]>,
+    /// Whether [`at_most`](Self::at_most) is all that is known.
+    pub unknown: bool,
     map: &'a Map,
     known: Vec<&'static str>,
     missing: Vec<&'static str>,
@@ -70,7 +75,8 @@ impl Bounds {
 
 impl<'a, 'p> Reader<'a, 'p> {
     pub fn new(owner: &'a str, span: Span, map: &'a Map, problems: &'p mut Vec<Diagnostic>) -> Self {
-        Reader { owner, span, map, known: Vec::new(), missing: Vec::new(), problems }
+        let (known, missing) = (Vec::new(), Vec::new());
+        Reader { owner, span, at_most: None, unknown: false, map, known, missing, problems }
     }
 
     /// A reader of settings within these.

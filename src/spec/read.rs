@@ -80,8 +80,14 @@ pub fn parse(sources: &mut Sources, name: &str, text: &str) -> Spec {
                 broken: false,
                 expanded: false,
             };
-            for setting in map.entries {
-                section(&mut spec, setting);
+            let meant: Vec<Setting> = map.entries.into_iter().filter_map(|s| section(&mut spec, s)).collect();
+            // What is wrong in it is told in the same run, and nothing is said to be missing.
+            for setting in meant {
+                match setting.key.text.as_str() {
+                    "layers" if spec.layers_span.is_some() => {}
+                    key if spec.sections.get(key).is_some() => {}
+                    _ => drop(section(&mut spec, setting)),
+                }
             }
             spec
         }
@@ -107,13 +113,18 @@ fn broken(span: Span, diagnostic: Diagnostic) -> Spec {
     }
 }
 
-fn section(spec: &mut Spec, setting: Setting) {
+/// Files a section. Gives back one with a wrong key under the key that must have been meant, where a spec cannot do
+/// without that.
+fn section(spec: &mut Spec, setting: Setting) -> Option<Setting> {
+    let mut meant = None;
     let key = setting.key.text.as_str();
     if key == "layers" {
         spec.layers_span = Some(setting.key.span);
         layers(spec, setting.value);
+        return None;
     } else if SECTIONS.contains(&key) {
         spec.sections.entries.push(setting);
+        return None;
     } else if !key.is_empty() {
         let all = || SECTIONS.iter().copied().chain(["layers"]);
         let mut diagnostic =
@@ -122,6 +133,7 @@ fn section(spec: &mut Spec, setting: Setting) {
         match synonym.or_else(|| closest(key, all())) {
             Some(known) => {
                 diagnostic = diagnostic.fix(Fix::maybe(format!("did you mean `{known}`?"), setting.key.span, known));
+                meant = matches!(known, "net" | "input" | "layers").then_some(known);
             }
             None => {
                 let known: Vec<String> = all().map(|s| format!("`{s}`")).collect();
@@ -130,6 +142,8 @@ fn section(spec: &mut Spec, setting: Setting) {
         }
         spec.problems.push(diagnostic);
     }
+    let Setting { key, value } = setting;
+    meant.map(|known| Setting { key: Name { text: known.to_string(), span: key.span }, value })
 }
 
 fn layers(spec: &mut Spec, value: Value) {

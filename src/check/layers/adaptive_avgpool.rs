@@ -14,6 +14,7 @@ pub(super) const DEFINITION: Definition = Definition {
 };
 
 fn resolve(reader: &mut Reader<'_, '_>, operands: Option<&[Operand]>, _: &Defaults) -> Option<Resolved> {
+    reader.at_most = None;
     let output = reader.pair("output");
     let (_, [channels, ..]) = image(reader, operands?.first()?)?;
     let output = output?;

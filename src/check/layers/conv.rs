@@ -20,9 +20,12 @@ fn resolve(reader: &mut Reader<'_, '_>, operands: Option<&[Operand]>, defaults: 
     let groups = reader.count_or("groups", 1, 1);
     let bias = reader.flag_or("bias", true);
     let settings = init::settings(reader, "conv", defaults);
+    if let (None, Some(kernels), Some(groups)) = (operands, kernels, groups) {
+        divides(reader, None, kernels, groups)?;
+    }
     let (operand, [channels, height, width]) = image(reader, operands?.first()?)?;
     let (kernels, window, groups, bias, settings) = (kernels?, window?, groups?, bias?, settings?);
-    let divides = divides(reader, operand, channels, kernels, groups);
+    let divides = divides(reader, Some((operand, channels)), kernels, groups);
     let tiling = window::tile(reader, &window, operand, [height, width]);
     divides?;
     let tiling = tiling?;
@@ -48,14 +51,15 @@ fn resolve(reader: &mut Reader<'_, '_>, operands: Option<&[Operand]>, defaults: 
     })
 }
 
+/// Whether the groups divide the channels going in, if those are known, and the kernels.
 fn divides(
     reader: &mut Reader<'_, '_>,
-    operand: &Operand,
-    channels: usize,
+    operand: Option<(&Operand, usize)>,
     kernels: usize,
     groups: usize,
 ) -> Option<()> {
-    let uneven = [(channels, "input channels"), (kernels, "kernels")].into_iter().find(|(n, _)| n % groups != 0);
+    let channels = operand.map(|(_, channels)| (channels, "input channels"));
+    let uneven = channels.into_iter().chain([(kernels, "kernels")]).find(|(n, _)| n % groups != 0);
     let Some((count, what)) = uneven else { return Some(()) };
     let message = format!("{}: {groups} groups do not divide {count} {what}", reader.owner);
     let span = reader.span_of("groups").unwrap_or(reader.span);
@@ -65,15 +69,17 @@ fn divides(
         if let Some(span) = reader.span_of("kernels") {
             diagnostic = diagnostic.label(span, format!("{kernels} kernels"));
         }
-    } else if let Some(&span) = operand.size_spans.first() {
-        diagnostic = diagnostic.label(span, format!("{} gives {channels} channels", operand.name));
+    } else if let Some((operand, span)) = operand.and_then(|(o, _)| Some((o, *o.size_spans.first()?))) {
+        diagnostic = diagnostic.label(span, format!("{} gives {count} channels", operand.name));
     }
+    let both = if channels.is_some() { "both" } else { "them" };
+    let channels = channels.map_or(kernels, |(channels, _)| channels);
     let fitting: Vec<String> = (1..=channels.min(kernels).min(4096))
         .filter(|g| channels.is_multiple_of(*g) && kernels.is_multiple_of(*g))
         .map(|g| g.to_string())
         .collect();
     if !fitting.is_empty() && fitting.len() <= 24 {
-        diagnostic = diagnostic.note(format!("groups that divide both: {}", fitting.join(", ")));
+        diagnostic = diagnostic.note(format!("groups that divide {both}: {}", fitting.join(", ")));
     }
     reader.report(diagnostic);
     None

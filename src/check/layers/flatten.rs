@@ -10,6 +10,7 @@ pub(super) const DEFINITION: Definition =
     Definition { word: "flatten", synonyms: &["reshape", "view", "flat"], inputs: Inputs::One, resolve };
 
 fn resolve(reader: &mut Reader<'_, '_>, operands: Option<&[Operand]>, _: &Defaults) -> Option<Resolved> {
+    reader.at_most = None;
     let operand = operands?.first()?;
     let length = elements(reader, "the result", &operand.shape)?;
     let derivations = derivation("features", &operand.shape);

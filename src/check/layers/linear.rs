@@ -14,6 +14,7 @@ pub(super) const DEFINITION: Definition = Definition {
 };
 
 fn resolve(reader: &mut Reader<'_, '_>, operands: Option<&[Operand]>, defaults: &Defaults) -> Option<Resolved> {
+    reader.at_most = None;
     let features = reader.count("features");
     let bias = reader.flag_or("bias", true);
     let settings = init::settings(reader, "linear", defaults);

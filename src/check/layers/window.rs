@@ -3,7 +3,7 @@
 //! `(W − F + P)/S + 1`, with dilation D F is `D·(F − 1) + 1`. A remainder is an error that shows the arithmetic and the
 //! edits that make it exact, unless the layer says how to round.
 
-use super::{Operand, with_source};
+use super::Operand;
 use crate::check::reader::{LARGEST, Reader, choice};
 use crate::check::{Derivation, Padding};
 use crate::diag::{Applicability, Code, Diagnostic, Edit, Fix};
@@ -104,14 +104,57 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, pooling: bool) -> Option<Window>
         "ceil" => Some(Rounding::Ceil),
         _ => None,
     });
-    Some(Window {
-        kernel: kernel?,
-        stride: stride?,
-        dilation: dilation?,
-        padding: padding?,
-        rounding: rounding?,
-        pooling,
-    })
+    let sides = padding;
+    let window = (|| {
+        let (kernel, stride, dilation, padding) = (kernel?, stride?, dilation?, padding?);
+        Some(Window { kernel, stride, dilation, padding, rounding: rounding?, pooling })
+    })();
+    reader.at_most = match &window {
+        Some(window) => reader.at_most.and_then(|image| bound(reader, window, image)),
+        // A window of one pixel gives the largest result.
+        None => match sides {
+            Some(Sides::Given(p)) => reader.at_most.map(|[h, w]| [h + p.top + p.bottom, w + p.left + p.right]),
+            Some(Sides::Same) => reader.at_most,
+            None => None,
+        },
+    };
+    if let (true, Some(kernel), Some(Sides::Given(padding))) = (pooling, kernel, sides) {
+        sees_image(reader, kernel, padding)?;
+    }
+    window
+}
+
+/// Whether each pooling window sees the image, and not padding alone.
+fn sees_image(reader: &mut Reader<'_, '_>, kernel: [usize; 2], padding: Padding) -> Option<()> {
+    let sides = [[padding.top, padding.bottom], [padding.left, padding.right]];
+    let Some(i) = (0..2).find(|&i| sides[i].iter().any(|&p| p >= kernel[i])) else { return Some(()) };
+    let (widest, side) = (sides[i][0].max(sides[i][1]), ["height", "width"][i]);
+    let message = format!("some windows of {} would see no image", reader.owner);
+    let span = reader.span_of("padding").unwrap_or(reader.span);
+    let diagnostic = Diagnostic::error(Code::PaddingTooLarge, span, message);
+    reader.report(diagnostic.at(format!("padding {widest} must be less than the window's {side}, {}", kernel[i])));
+    None
+}
+
+/// What the result's height and width cannot exceed if the image's do not exceed `image`. Reports a window that is too
+/// large for any such image if nothing else is known of it.
+fn bound(reader: &mut Reader<'_, '_>, window: &Window, image: [usize; 2]) -> Option<[usize; 2]> {
+    let axes = axes(window, image);
+    let Some(i) = (0..2).find(|&i| axes[i].travel().is_none()) else {
+        return Some(axes.map(|a| a.travel().unwrap_or(0).div_ceil(a.stride) + 1));
+    };
+    if reader.unknown {
+        let (axis, side) = (&axes[i], ["height", "width"][i]);
+        let message = format!("the window of {} is larger than its padded input", reader.owner);
+        let padded = axis.image + axis.before + axis.after;
+        let span = reader.span_of("kernel_size").unwrap_or(reader.span);
+        reader.report(
+            Diagnostic::error(Code::WindowTooLarge, span, message).at(format!("{side} {}", axis.extent())).note(
+                format!("the padded {side} is at most {} + {} + {} = {padded}", axis.image, axis.before, axis.after),
+            ),
+        );
+    }
+    None
 }
 
 fn padding(reader: &mut Reader<'_, '_>, value: &Value) -> Option<Sides> {
@@ -160,14 +203,9 @@ fn padding(reader: &mut Reader<'_, '_>, value: &Value) -> Option<Sides> {
     }
 }
 
-/// Slides the window over an image of this height and width.
-pub(super) fn tile(
-    reader: &mut Reader<'_, '_>,
-    window: &Window,
-    operand: &Operand,
-    image: [usize; 2],
-) -> Option<Tiling> {
-    let mut axes = [0, 1].map(|i| {
+/// The axes of a window on an image of this height and width.
+fn axes(window: &Window, image: [usize; 2]) -> [Axis; 2] {
+    [0, 1].map(|i| {
         let mut axis = Axis {
             letter: ['H', 'W'][i],
             image: image[i],
@@ -186,8 +224,18 @@ pub(super) fn tile(
             }
         }
         axis
-    });
-    fits(reader, window, operand, &axes)?;
+    })
+}
+
+/// Slides the window over an image of this height and width.
+pub(super) fn tile(
+    reader: &mut Reader<'_, '_>,
+    window: &Window,
+    operand: &Operand,
+    image: [usize; 2],
+) -> Option<Tiling> {
+    let mut axes = axes(window, image);
+    fits(reader, operand, &axes)?;
     let remainders = axes.map(|a| a.travel().map_or(0, |t| t % a.stride));
     let rounding = match window.padding {
         Sides::Same => Some(window.rounding.unwrap_or(Rounding::Floor)),
@@ -235,9 +283,8 @@ pub(super) fn tile(
     Some(Tiling { size, padding, derivations })
 }
 
-/// Whether there is room for one window, and each pooling window sees the image.
-fn fits(reader: &mut Reader<'_, '_>, window: &Window, operand: &Operand, axes: &[Axis; 2]) -> Option<()> {
-    let mut good = true;
+/// Whether there is room for one window.
+fn fits(reader: &mut Reader<'_, '_>, operand: &Operand, axes: &[Axis; 2]) -> Option<()> {
     for (i, axis) in axes.iter().enumerate() {
         let side = ["height", "width"][i];
         if axis.extent() > LARGEST {
@@ -260,18 +307,8 @@ fn fits(reader: &mut Reader<'_, '_>, window: &Window, operand: &Operand, axes: &
             reader.report(diagnostic);
             return None;
         }
-        if window.pooling && (axis.before >= axis.kernel || axis.after >= axis.kernel) {
-            let padding = axis.before.max(axis.after);
-            let message = format!("some windows of {} would see no image", reader.owner);
-            let span = reader.span_of("padding").unwrap_or(reader.span);
-            let diagnostic = Diagnostic::error(Code::PaddingTooLarge, span, message)
-                .at(format!("padding {padding} must be less than the window's {side}, {}", axis.kernel));
-            reader.report(with_source(diagnostic, operand));
-            good = false;
-            break;
-        }
     }
-    good.then_some(())
+    Some(())
 }
 
 fn size_label(operand: &Operand, axis: usize, size: usize) -> String {
