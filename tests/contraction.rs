@@ -113,7 +113,8 @@ impl Case {
         [along(0, self.padding[0] + self.padding[1]), along(1, self.padding[2] + self.padding[3])]
     }
 
-    /// Calls `f(n, result channel, row, column, input channel in its group, kh, kw, input row, input column)` for each product.
+    /// Calls `f(n, result channel, row, column, input channel in its group, kh, kw, input row, input column)` for each
+    /// product.
     fn each(&self, mut f: impl FnMut(usize, usize, usize, usize, usize, usize, usize, usize, usize)) {
         let [oh, ow] = self.result();
         for n in 0..self.batch {
@@ -244,11 +245,45 @@ fn convolutions_and_their_gradients() {
         Case { batch: 9, inner: 1, outer: 2, size: [4, 4], padding: [0; 4], ..PLAIN },
         Case { kernel: [1, 1], stride: [3, 2], padding: [0; 4], ..PLAIN },
         Case { kernel: [2, 2], stride: [2, 2], dilation: [2, 4], padding: [0, 0, 3, 1], size: [9, 9], ..PLAIN },
+        Case { kernel: [1, 1], stride: [2, 2], padding: [0; 4], size: [8, 9], ..PLAIN },
+        Case { kernel: [2, 3], stride: [4, 5], padding: [0, 1, 2, 0], size: [13, 17], ..PLAIN },
+        Case { batch: 1, inner: 2, kernel: [16, 16], stride: [16, 16], padding: [0; 4], size: [32, 40], ..PLAIN },
+        Case { batch: 1, kernel: [7, 7], stride: [3, 3], padding: [3, 2, 1, 3], size: [16, 20], ..PLAIN },
+        Case { groups: 2, inner: 3, outer: 4, stride: [2, 3], padding: [2, 0, 0, 1], size: [8, 14], ..PLAIN },
+        Case { batch: 9, kernel: [3, 3], stride: [2, 2], size: [9, 8], ..PLAIN },
+        Case { kernel: [3, 4], stride: [4, 6], dilation: [3, 4], padding: [1, 6, 3, 7], size: [13, 17], ..PLAIN },
+        Case { kernel: [1, 2], stride: [20, 19], padding: [0; 4], size: [5, 7], ..PLAIN },
     ];
     for target in targets() {
         for (i, case) in cases.iter().enumerate() {
             check(*case, &target, 10 * i as u64);
         }
+    }
+}
+
+#[test]
+fn code_of_an_input_gradient_does_not_grow_with_the_stride() {
+    let target = codegen::named("x86-64").unwrap();
+    let lines = |stride: usize, dilation: usize| {
+        let size = [1 + stride * 30, stride * 31 - 1];
+        let case = Case { size, kernel: [4, 4], stride: [stride; 2], dilation: [dilation; 2], ..PLAIN };
+        let g = case.geometry();
+        let x_dims = [case.batch, case.inner, size[0], size[1]];
+        let [oh, ow] = case.result();
+        let halo = input_grad_halo(&g, case.kernel, size, [oh, ow]);
+        let gradient = image(&[], [case.batch, case.outer, oh, ow], halo).tensor;
+        let tile = Tile::for_input_grad(&target, &x_dims, &g);
+        let packed = PackedWeights::new(1, case.inner, case.outer, case.kernel, tile.columns());
+        let work = ConvWork { geometry: g, kernel: case.kernel, tile, epilogue: Vec::new() };
+        let tensors = [&gradient, &Tensor::rows(&[packed.len()]), &image(&[], x_dims, [0; 4]).tensor];
+        let kernel = conv_input_grad(&target, "conv_input_grad", &work, tensors, &[]);
+        assert_eq!(verify::verify(&kernel), Ok(()), "{}", text::print(&kernel));
+        text::print(&kernel).lines().count()
+    };
+    for dilation in [1, 2] {
+        let few = lines(3, dilation);
+        assert_eq!(few, lines(16, dilation), "dilation {dilation}");
+        assert_eq!(few, lines(57, dilation), "dilation {dilation}");
     }
 }
 

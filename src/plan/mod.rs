@@ -1,8 +1,8 @@
 //! Which operations share a kernel, the algorithm and layout of each, and where every buffer lives.
 //!
-//! Takes a [`Graph`](crate::graph::Graph) ([`plan()`]), gives a [`Plan`]: steps in execution order over buffers with fixed
-//! places. Every choice is made here and printed ; the kernel stage only carries it out. Knows the target's
-//! vector registers, never LLVM.
+//! Takes a [`Graph`](crate::graph::Graph) ([`plan()`]), gives a [`Plan`]: steps in execution order over buffers with
+//! fixed places. Every choice is made here and printed ([`text`]); the kernel stage only carries it
+//! out. Knows the target's vector registers, never LLVM.
 
 mod arena;
 mod choose;
@@ -13,7 +13,7 @@ pub mod verify;
 
 use choose::forward_halo;
 pub use choose::{plan, state_layout};
-pub use taps::{Taps, input_grad_halo};
+pub use taps::{TapRule, input_grad_halo};
 pub use tile::{PackedWeights, Tile, balanced};
 
 use crate::graph::{ConvGeometry, DType, Op};

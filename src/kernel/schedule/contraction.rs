@@ -1,24 +1,39 @@
 //! The register tile that every matrix product and convolution is made of.
 //!
 //! A tile is `rows` × `vectors` vectors of sums held in registers. One step of the reduction loads `vectors` vectors of
-//! the right operand, broadcasts `rows` elements of the left one, and does rows·vectors fused multiply-adds. Forward and
-//! backward convolutions and matrix products differ only in where the operands come from.
+//! the right operand, broadcasts `rows` elements of the left one, and does rows·vectors fused multiply-adds. Forward
+//! and backward convolutions and matrix products differ only in where the operands come from.
 
 use crate::kernel::build::{Builder, View};
-use crate::kernel::{Binary, BufferId, Compare, Expr, Index, LoopKind};
+use crate::kernel::{Binary, BufferId, Compare, DType, Expr, Index, LoopKind};
 use crate::plan::{Tile, balanced};
 
-/// Covers 0..len with tiles of at most `most` rows: `body` gets each tile's first row and its size, and is called once
-/// a size.
-pub fn tiles(b: &mut Builder, name: &str, len: usize, most: usize, mut body: impl FnMut(&mut Builder, Index, usize)) {
-    let (count, longer) = balanced(len, most);
-    let rows = len / count;
-    if longer > 0 {
-        b.serial(name, longer, |b, t| body(b, t * (rows as i64 + 1), rows + 1));
+/// Tiles that cover a number of rows. They have two sizes, which differ by one row, and a bank of registers a size.
+pub struct Tiles {
+    shorter: Sums,
+    longer: Sums,
+    /// How many tiles have each size.
+    counts: [usize; 2],
+}
+
+impl Tiles {
+    /// Tiles of at most `tile.rows` rows for 0..len.
+    pub fn declare(b: &mut Builder, tile: Tile, len: usize) -> Tiles {
+        let (count, longer) = balanced(len, tile.rows);
+        let rows = len / count;
+        let [shorter, one_more] = [rows, rows + 1].map(|rows| Sums::declare(b, tile, rows));
+        Tiles { shorter, longer: one_more, counts: [count - longer, longer] }
     }
-    if count > longer && rows > 0 {
-        let start = longer * (rows + 1);
-        b.serial(name, count - longer, |b, t| body(b, t * rows as i64 + start, rows));
+
+    /// `body` gets each tile's first row and its sums, and is called once a size.
+    pub fn each(&self, b: &mut Builder, mut body: impl FnMut(&mut Builder, Index, &Sums)) {
+        let mut start = 0;
+        for (sums, count) in [&self.longer, &self.shorter].into_iter().zip(self.counts.into_iter().rev()) {
+            if count > 0 && sums.rows > 0 {
+                b.serial("tile", count, |b, t| body(b, t * sums.rows as i64 + start, sums));
+            }
+            start += count * sums.rows;
+        }
     }
 }
 
@@ -30,16 +45,8 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// Registers for a tile of `rows` rows.
-    pub fn declare(b: &mut Builder, tile: Tile, rows: usize) -> Sums {
+    fn declare(b: &mut Builder, tile: Tile, rows: usize) -> Sums {
         Sums { registers: b.registers(format!("sums{rows}"), rows * tile.columns()), tile, rows }
-    }
-
-    /// One pair of register banks for the two sizes that [`tiles`] makes of `len`.
-    pub fn for_tiles(b: &mut Builder, tile: Tile, len: usize, most: usize) -> [Sums; 2] {
-        let (count, _) = balanced(len, most);
-        let rows = len / count;
-        [Sums::declare(b, tile, rows), Sums::declare(b, tile, rows + 1)]
     }
 
     fn each(&self, b: &mut Builder, body: impl Fn(&mut Builder, Index, Index, Index)) {
@@ -75,8 +82,8 @@ impl Sums {
         self.each(b, |b, row, column, at| body(b, row, column, Expr::load(self.registers, at)));
     }
 
-    /// Hands the sums of the first `valid` columns to `body(row, column, sum)`; `valid` is at most the tile's columns and may depend on outer
-    /// loops. They go through `spill`, rows × columns elements of scratch.
+    /// Hands the sums of the first `valid` columns to `body(row, column, sum)`; `valid` is at most the tile's columns
+    /// and may depend on outer loops. They go through `spill`, rows × columns elements of scratch.
     pub fn finish_partly(
         &self,
         b: &mut Builder,
@@ -118,4 +125,50 @@ pub fn epilogue(finish: &[Finish], sum: Expr, channel: &Index, coordinates: &[In
             positive.select(value, Expr::F32(0.0))
         }
     })
+}
+
+/// Where a convolution's sums go: the columns of a tile are channels, its rows pixels of one row.
+pub struct Output {
+    view: View,
+    /// Channels of a group.
+    channels: usize,
+    columns: usize,
+    finish: Vec<Finish>,
+    /// For blocks of columns that the last channels do not fill.
+    spill: Option<BufferId>,
+}
+
+impl Output {
+    /// Of a view with this many groups of channels, after the epilogue.
+    pub fn declare(b: &mut Builder, tile: Tile, groups: usize, view: View, finish: Vec<Finish>) -> Output {
+        let (channels, columns) = (view.dims[1] / groups, tile.columns());
+        let spill =
+            (!channels.is_multiple_of(columns)).then(|| b.scratch("spill", DType::F32, (tile.rows + 1) * columns));
+        Output { view, channels, columns, finish, spill }
+    }
+
+    /// Stores the sums of a block of channels of image `n`; `pixel` gives the coordinates of a row.
+    pub fn store(
+        &self,
+        b: &mut Builder,
+        sums: &Sums,
+        [group, block, n]: [&Index; 3],
+        pixel: impl Fn(Index) -> [Index; 2],
+    ) {
+        let first = block.clone() * self.columns as i64;
+        let store = |b: &mut Builder, row: Index, column: Index, sum: Expr| {
+            let channel = group.clone() * self.channels as i64 + first.clone() + column;
+            let [h, w] = pixel(row);
+            let at = [n.clone(), channel, h, w];
+            let value = epilogue(&self.finish, sum, &at[1], &at);
+            b.store(self.view.buffer, self.view.at(&at), value);
+        };
+        match self.spill {
+            None => sums.finish(b, store),
+            Some(spill) => {
+                let valid = (Index::Const(self.channels as i64) - first.clone()).min(self.columns);
+                sums.finish_partly(b, spill, valid, store);
+            }
+        }
+    }
 }

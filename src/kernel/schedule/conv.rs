@@ -1,16 +1,17 @@
 //! Forward convolution by register tiles: rows are neighbouring output pixels, columns output channels.
 //!
 //! The input is channels-last inside a halo of zeros at least as wide as the padding, so no tap needs a bounds check.
-//! Weights are packed in blocks of the tile's columns (see [`pack`](super::pack)). A parallel iteration does a few images (or a few output rows when
-//! there are few images); within it, blocks of output channels are outermost so that a block's weights stay in cache.
+//! Weights are packed in blocks of the tile's columns (see [`pack`](super::pack)). A parallel iteration does a few
+//! images (or a few output rows when there are few images); within it, blocks of output channels are outermost so that
+//! a block's weights stay in cache.
 
 use super::Tensor;
-use super::contraction::{Finish, Sums, epilogue, tiles};
+use super::contraction::{Finish, Output, Sums, Tiles};
 use super::pack::tap;
 use crate::graph::ConvGeometry;
 use crate::kernel::build::{Builder, View};
-use crate::kernel::{Access, BufferId, Expr, Index, Kernel};
-use crate::plan::{ConvWork, Epilogue, PackedWeights, Tile};
+use crate::kernel::{Access, BufferId, Expr, Index, Kernel, LoopKind};
+use crate::plan::{ConvWork, Epilogue, PackedWeights};
 use crate::target::Target;
 
 /// Declares the operands of an epilogue, in order.
@@ -80,20 +81,18 @@ pub fn conv(target: &Target, name: &str, work: &ConvWork, tensors: [&Tensor; 3],
     let y = y.declare(&mut b, "y", Access::Write);
     let packed = PackedWeights::new(geometry.groups, y.dims[1], x.dims[1] / geometry.groups, kernel, tile.columns());
     assert_eq!(packed.len(), weights.len, "bug in netc: packed weights of {name} have the wrong size");
-    let channels = y.dims[1] / geometry.groups;
-    let spill = (!channels.is_multiple_of(tile.columns()))
-        .then(|| b.scratch("spill", crate::kernel::DType::F32, (tile.rows + 1) * tile.columns()));
-    let sums = Sums::for_tiles(&mut b, tile, y.dims[3], tile.rows);
-    let emit =
-        Forward { geometry: *geometry, kernel, x, y, weights: weights_view.buffer, packed, tile, finish, spill, sums };
-    let division = Division::choose(emit.y.dims[0], emit.y.dims[2], emit.x.dims[1..].iter().product());
-    b.parallel("part", division.count(emit.y.dims[0]), |b, p| {
+    let [batch, height, width] = [y.dims[0], y.dims[2], y.dims[3]];
+    let output = Output::declare(&mut b, tile, geometry.groups, y, finish);
+    let tiles = Tiles::declare(&mut b, tile, width);
+    let division = Division::choose(batch, height, x.dims[1..].iter().product());
+    let emit = Forward { geometry: *geometry, kernel, x, weights: weights_view.buffer, packed, output, tiles };
+    b.parallel("part", division.count(batch), |b, p| {
         let first = division.first_image(&p);
-        let (begin, end) = division.rows(&p, emit.y.dims[2]);
+        let (begin, end) = division.rows(&p, height);
         b.serial("group", geometry.groups, |b, group| {
             b.serial("block", emit.packed.blocks, |b, block| {
                 b.serial("image", division.images, |b, image| {
-                    b.for_loop("oh", begin, end, crate::kernel::LoopKind::Serial, |b, oh| {
+                    b.for_loop("oh", begin, end, LoopKind::Serial, |b, oh| {
                         emit.row(b, &group, &block, &(first + image), &oh);
                     });
                 });
@@ -107,38 +106,19 @@ struct Forward {
     geometry: ConvGeometry,
     kernel: [usize; 2],
     x: View,
-    y: View,
     weights: BufferId,
     packed: PackedWeights,
-    tile: Tile,
-    finish: Vec<Finish>,
-    spill: Option<BufferId>,
-    sums: [Sums; 2],
+    output: Output,
+    tiles: Tiles,
 }
 
 impl Forward {
     /// One row of output pixels, one block of channels.
     fn row(&self, b: &mut Builder, group: &Index, block: &Index, n: &Index, oh: &Index) {
-        let base = self.y.dims[3] / self.y.dims[3].div_ceil(self.tile.rows).max(1);
-        tiles(b, "tile", self.y.dims[3], self.tile.rows, |b, ow, rows| {
-            let sums = &self.sums[usize::from(rows > base)];
+        self.tiles.each(b, |b, ow, sums| {
             sums.set(b, |_, _| Expr::F32(0.0));
             self.reduce(b, sums, [group, block, n, oh, &ow]);
-            let channels = self.y.dims[1] / self.geometry.groups;
-            let first = block.clone() * self.tile.columns() as i64;
-            let store = |b: &mut Builder, row: Index, column: Index, sum: Expr| {
-                let channel = group.clone() * channels as i64 + first.clone() + column;
-                let at = [n.clone(), channel.clone(), oh.clone(), ow.clone() + row];
-                let value = epilogue(&self.finish, sum, &channel, &at);
-                b.store(self.y.buffer, self.y.at(&at), value);
-            };
-            match self.spill {
-                None => sums.finish(b, store),
-                Some(spill) => {
-                    let valid = (Index::Const(channels as i64) - first.clone()).min(self.tile.columns());
-                    sums.finish_partly(b, spill, valid, store);
-                }
-            }
+            self.output.store(b, sums, [group, block, n], |row| [oh.clone(), ow.clone() + row]);
         });
     }
 
@@ -162,7 +142,7 @@ impl Forward {
                         Expr::load(self.x.buffer, x0.clone() + along + row * step)
                     };
                     let right = |column: Index| {
-                        Expr::load(self.weights, w0.clone() + k.clone() * self.tile.columns() as i64 + column)
+                        Expr::load(self.weights, w0.clone() + k.clone() * self.packed.columns as i64 + column)
                     };
                     sums.add(b, left, right);
                 });

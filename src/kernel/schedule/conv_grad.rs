@@ -1,20 +1,22 @@
 //! Backward convolutions by the same register tiles as the forward one.
 //!
-//! Input gradient: rows are neighbouring input pixels of one phase (their distance is the stride), columns input channels. A pixel
-//! of phase (h mod stride) meets only the taps whose distance from it is a multiple of the stride, so every phase is a
-//! dense convolution with some of the taps. Weight gradient: rows are neighbouring elements of a kernel row (taps and
-//! input channels), columns output channels, and the sum runs over the output pixels, image after image, so that its
-//! order does not depend on threads.
+//! Input gradient: rows are neighbouring input pixels of one phase (their distance is the stride), columns input
+//! channels. A pixel meets only the taps whose distance from it is a multiple of the stride, so every phase (w mod
+//! stride) is a dense convolution with some of the taps. Phases are iterations of a loop, so there is as much code for
+//! a large stride as for a small one. Weight gradient: rows are neighbouring elements of a kernel row (taps and input
+//! channels), columns output channels, and the sum runs over the output pixels, image after image, so that its order
+//! does not depend on threads.
 
 use super::Tensor;
-use super::contraction::{Finish, Sums, epilogue, tiles};
+use super::contraction::{Output, Sums, Tiles};
 use super::conv::{Division, declare_epilogue};
 use super::pack::tap;
 use crate::graph::ConvGeometry;
 use crate::kernel::build::{Builder, View};
 use crate::kernel::{Access, BufferId, DType, Expr, Index, Kernel, LoopKind};
-use crate::plan::{ConvWork, PackedWeights, Taps, Tile, balanced};
+use crate::plan::{ConvWork, PackedWeights, TapRule, Tile};
 use crate::target::Target;
+use std::ops::Range;
 
 /// dx = the gradient of conv with respect to its input; weights packed with `transposed`.
 pub fn conv_input_grad(
@@ -25,7 +27,7 @@ pub fn conv_input_grad(
     operands: &[Tensor],
 ) -> Kernel {
     let ConvWork { geometry: g, kernel, tile, epilogue: steps } = work;
-    let (kernel, tile) = (*kernel, *tile);
+    let tile = *tile;
     let [dy, weights, dx] = tensors;
 
     let mut b = Builder::new(name, target.lanes);
@@ -34,21 +36,21 @@ pub fn conv_input_grad(
     let finish = declare_epilogue(&mut b, steps, operands);
     let dx = dx.declare(&mut b, "dx", Access::Write);
     let inner = dy.dims[1] / g.groups;
-    let packed = PackedWeights::new(g.groups, dx.dims[1], inner, kernel, tile.columns());
+    let packed = PackedWeights::new(g.groups, dx.dims[1], inner, *kernel, tile.columns());
     assert_eq!(packed.len(), weights.len, "bug in netc: packed weights of {name} have the wrong size");
-    let channels = dx.dims[1] / g.groups;
-    let spill = (!channels.is_multiple_of(tile.columns()))
-        .then(|| b.scratch("spill", DType::F32, (tile.rows + 1) * tile.columns()));
-    let [height, width] = [dx.dims[2], dx.dims[3]];
-    let division = Division::choose(dx.dims[0], height, dy.dims[1..].iter().product());
-    let batch = dx.dims[0];
-    let emit = InputGrad { geometry: *g, dy, dx, weights: weights_view.buffer, packed, tile, finish, spill };
-    let phases: Vec<(usize, Vec<Sums>)> = (0..g.stride[1].min(width))
-        .map(|phase| {
-            let len = (width - phase).div_ceil(g.stride[1]);
-            (len, Sums::for_tiles(&mut b, tile, len, tile.rows).into())
-        })
+    let [batch, height, width] = [dx.dims[0], dx.dims[2], dx.dims[3]];
+    let output = Output::declare(&mut b, tile, g.groups, dx, finish);
+    // The first phases have one pixel more than the others.
+    let [stride, longer] = [g.stride[1], width % g.stride[1]];
+    let columns = [(0..longer, width / stride + 1), (longer..stride, width / stride)]
+        .into_iter()
+        .filter(|(phases, len)| !phases.is_empty() && *len > 0)
+        .map(|(phases, len)| (phases, Tiles::declare(&mut b, tile, len)))
         .collect();
+    let division = Division::choose(batch, height, dy.dims[1..].iter().product());
+    let rules = [(0, g.padding.top), (1, g.padding.left)]
+        .map(|(axis, before)| TapRule::new(kernel[axis], g.stride[axis], g.dilation[axis], before));
+    let emit = InputGrad { stride, rules, dy, weights: weights_view.buffer, packed, inner, output, columns };
     b.parallel("part", division.count(batch), |b, p| {
         let first = division.first_image(&p);
         let (begin, end) = division.rows(&p, height);
@@ -56,21 +58,9 @@ pub fn conv_input_grad(
             b.serial("block", emit.packed.blocks, |b, block| {
                 b.serial("image", division.images, |b, image| {
                     let n = first + image;
-                    for phase in 0..g.stride[0].min(height) {
-                        let vertical = Taps::of(phase, kernel[0], g.stride[0], g.dilation[0], g.padding.top);
-                        // Rows of this phase within begin..end.
-                        let s = g.stride[0] as i64;
-                        let round = |x: &Index| (x.clone() + (s - 1 - phase as i64)) / s;
-                        b.for_loop("t", round(&begin), round(&end), LoopKind::Serial, |b, t| {
-                            for (across, (len, sums)) in phases.iter().enumerate() {
-                                let horizontal =
-                                    Taps::of(across, kernel[1], g.stride[1], g.dilation[1], g.padding.left);
-                                let place =
-                                    Place { group: &group, block: &block, n: &n, t: &t, phase: [phase, across] };
-                                emit.row(b, &place, [vertical, horizontal], *len, sums);
-                            }
-                        });
-                    }
+                    b.for_loop("h", begin, end, LoopKind::Serial, |b, h| {
+                        emit.row(b, [&group, &block, &n], &h);
+                    });
                 });
             });
         });
@@ -79,71 +69,108 @@ pub fn conv_input_grad(
 }
 
 struct InputGrad {
-    geometry: ConvGeometry,
+    /// Distance of neighbours of one phase in a row.
+    stride: usize,
+    /// Taps of rows and of columns.
+    rules: [TapRule; 2],
     dy: View,
-    dx: View,
     weights: BufferId,
     packed: PackedWeights,
-    tile: Tile,
-    finish: Vec<Finish>,
-    spill: Option<BufferId>,
-}
-
-/// Where a row of pixels lies.
-struct Place<'a> {
-    group: &'a Index,
-    block: &'a Index,
-    n: &'a Index,
-    t: &'a Index,
-    phase: [usize; 2],
+    inner: usize,
+    output: Output,
+    /// Phases of columns, and the tiles that cover the pixels of each of them.
+    columns: Vec<(Range<usize>, Tiles)>,
 }
 
 impl InputGrad {
-    fn row(&self, b: &mut Builder, place: &Place, [vertical, horizontal]: [Taps; 2], len: usize, sums: &[Sums]) {
-        let base = len / balanced(len, self.tile.rows).0;
-        let g = &self.geometry;
-        tiles(b, "tile", len, self.tile.rows, |b, first, rows| {
-            let sums = &sums[usize::from(rows > base)];
-            sums.set(b, |_, _| Expr::F32(0.0));
-            let inner = self.dy.dims[1] / g.groups;
-            b.serial("i", vertical.count, |b, i| {
-                let kh = i.clone() * vertical.step as i64 + vertical.first;
-                let oh = place.t.clone() + vertical.position - i * vertical.back;
-                b.serial("j", horizontal.count, |b, j| {
-                    let kw = j.clone() * horizontal.step as i64 + horizontal.first;
-                    let ow = first.clone() + horizontal.position - j * horizontal.back;
-                    let from = self.dy.at(&[place.n.clone(), place.group.clone() * inner as i64, oh, ow]);
-                    let w0 = tap(&self.packed, place.group, place.block, &kh, &kw);
-                    b.serial("k", inner, |b, k| {
-                        let left = |row: Index| {
-                            let along = k.clone() * self.dy.strides[1] as i64 + row * self.dy.strides[3] as i64;
-                            Expr::load(self.dy.buffer, from.clone() + along)
-                        };
-                        let right = |column: Index| {
-                            Expr::load(self.weights, w0.clone() + k.clone() * self.tile.columns() as i64 + column)
-                        };
-                        sums.add(b, left, right);
+    /// One row of input pixels, one block of channels.
+    fn row(&self, b: &mut Builder, place: [&Index; 3], h: &Index) {
+        let vertical = Met::by(&self.rules[0], h);
+        for (phases, tiles) in &self.columns {
+            let body = |b: &mut Builder, phase: Index| {
+                let horizontal = Met::by(&self.rules[1], &phase);
+                tiles.each(b, |b, first, sums| {
+                    sums.set(b, |_, _| Expr::F32(0.0));
+                    self.reduce(b, sums, place, [&vertical, &horizontal], &first);
+                    self.output.store(b, sums, place, |row| {
+                        [h.clone(), (first.clone() + row) * self.stride as i64 + phase.clone()]
                     });
                 });
-            });
-            let channels = self.dx.dims[1] / g.groups;
-            let first_channel = place.block.clone() * self.tile.columns() as i64;
-            let store = |b: &mut Builder, row: Index, column: Index, sum: Expr| {
-                let channel = place.group.clone() * channels as i64 + first_channel.clone() + column;
-                let h = place.t.clone() * g.stride[0] as i64 + place.phase[0];
-                let w = (first.clone() + row) * g.stride[1] as i64 + place.phase[1];
-                let at = [place.n.clone(), channel.clone(), h, w];
-                let value = epilogue(&self.finish, sum, &channel, &at);
-                b.store(self.dx.buffer, self.dx.at(&at), value);
             };
-            match self.spill {
-                None => sums.finish(b, store),
-                Some(spill) => {
-                    let valid = (Index::Const(channels as i64) - first_channel.clone()).min(self.tile.columns());
-                    sums.finish_partly(b, spill, valid, store);
-                }
+            match phases.len() {
+                1 => body(b, Index::from(phases.start)),
+                _ => b.for_loop("phase", phases.start, phases.end, LoopKind::Serial, body),
             }
+        }
+    }
+
+    fn reduce(
+        &self,
+        b: &mut Builder,
+        sums: &Sums,
+        [group, block, n]: [&Index; 3],
+        [vertical, horizontal]: [&Met; 2],
+        first: &Index,
+    ) {
+        b.serial("i", vertical.count.clone(), |b, i| {
+            let (kh, oh) = vertical.tap(&Index::Const(0), &i);
+            b.serial("j", horizontal.count.clone(), |b, j| {
+                let (kw, ow) = horizontal.tap(first, &j);
+                let from = self.dy.at(&[n.clone(), group.clone() * self.inner as i64, oh, ow]);
+                let w0 = tap(&self.packed, group, block, &kh, &kw);
+                b.serial("k", self.inner, |b, k| {
+                    let left = |row: Index| {
+                        let along = k.clone() * self.dy.strides[1] as i64 + row * self.dy.strides[3] as i64;
+                        Expr::load(self.dy.buffer, from.clone() + along)
+                    };
+                    let right = |column: Index| {
+                        Expr::load(self.weights, w0.clone() + k.clone() * self.packed.columns as i64 + column)
+                    };
+                    sums.add(b, left, right);
+                });
+            });
         });
+    }
+}
+
+/// The taps that a pixel meets in one dimension: tap `first + step·i` reads result position `position − back·i` for i
+/// in 0..count.
+struct Met {
+    first: Index,
+    step: usize,
+    count: Index,
+    position: Index,
+    back: usize,
+}
+
+impl Met {
+    /// Those of a pixel known only in a loop. Tap k meets it if k·dilation ≡ pixel + before (mod stride).
+    fn by(rule: &TapRule, pixel: &Index) -> Met {
+        let TapRule { kernel, stride, dilation, before, common, step, back, inverse } = *rule;
+        let [k, s, step_] = [kernel, stride, step].map(|x| x as i64);
+        let shifted = pixel.clone() + before;
+        if stride == 1 {
+            return Met { first: Index::Const(0), step, count: Index::from(kernel), position: shifted, back };
+        }
+        if dilation == 1 {
+            // Of the window of positions both ends are quotients, in which form bounds on them are found by algebra.
+            let position = shifted.clone() / s;
+            let last = (shifted.clone() + (s - k)) / s;
+            let count = if k % s == 0 { Index::Const(k / s) } else { position.clone() + 1usize - last };
+            return Met { first: shifted - position.clone() * s, step, count, position, back };
+        }
+        let first = shifted.clone() / common as i64 * inverse as i64 % step_;
+        let count = (first.clone() * -1 + (k + step_ - 1)) / step_;
+        // Only every `common`-th pixel meets any.
+        let missed = shifted.clone() % common as i64 * k;
+        let position = (shifted - first.clone() * dilation as i64) / s;
+        Met { first, step, count: (count - missed).max(0usize), position, back }
+    }
+
+    /// Tap i and the position that it reads for the pixel `t` strides on.
+    fn tap(&self, t: &Index, i: &Index) -> (Index, Index) {
+        let position = t.clone() + self.position.clone() - i.clone() * self.back as i64;
+        (i.clone() * self.step as i64 + self.first.clone(), position)
     }
 }
 
@@ -175,8 +202,7 @@ pub fn conv_weight_grad(
     let row_elements = columns_w * run * columns;
     let sums_buffer = b.scratch("sums", DType::F32, rows_most * row_elements);
     let panel = b.scratch("panel", DType::F32, dy.dims[2] * dy.dims[3] * columns);
-    let sums = Sums::for_tiles(&mut b, tile, run, tile.rows);
-    let base = run / balanced(run, tile.rows).0;
+    let tiles = Tiles::declare(&mut b, tile, run);
     b.parallel("part", g.groups * blocks * parts, |b, p| {
         let part = p.clone() % parts as i64;
         let block = p.clone() / parts as i64 % blocks as i64;
@@ -195,8 +221,7 @@ pub fn conv_weight_grad(
             b.for_loop("kh", begin.clone(), end.clone(), LoopKind::Serial, |b, i| {
                 let kept = (i.clone() - begin.clone()) * row_elements as i64;
                 b.serial("kw", columns_w, |b, j| {
-                    tiles(b, "tile", run, tile.rows, |b, r, rows| {
-                        let sums = &sums[usize::from(rows > base)];
+                    tiles.each(b, |b, r, sums| {
                         let at = |row: Index, column: Index| {
                             (j.clone() * run as i64 + r.clone() + row) * columns as i64 + column + kept.clone()
                         };
@@ -269,4 +294,32 @@ fn pack_gradient(
             });
         });
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_pixel_meets_its_taps() {
+        for [kernel, stride, dilation, before] in
+            (0..6 * 7 * 6 * 5).map(|i| [i % 6 + 1, i / 6 % 7 + 1, i / 42 % 6 + 1, i / 252])
+        {
+            let rule = TapRule::new(kernel, stride, dilation, before);
+            for pixel in 0..3 * stride + 2 {
+                let met = Met::by(&rule, &Index::from(pixel));
+                let number = |index: &Index| index.evaluate(&|_| 0);
+                let found: Vec<(i64, i64)> = (0..number(&met.count))
+                    .map(|i| met.tap(&Index::Const(0), &Index::Const(i)))
+                    .map(|(tap, position)| (number(&tap), number(&position)))
+                    .collect();
+                let distance = |k: usize| (pixel + before) as i64 - (k * dilation) as i64;
+                let expected: Vec<(i64, i64)> = (0..kernel)
+                    .filter(|k| distance(*k) % stride as i64 == 0)
+                    .map(|k| (k as i64, distance(k) / stride as i64))
+                    .collect();
+                assert_eq!(found, expected, "pixel {pixel}, {rule:?}");
+            }
+        }
+    }
 }

@@ -1,11 +1,11 @@
 //! Matrix products of two-dimensional tensors by register tiles.
 //!
 //! A parallel iteration makes one block of columns of the result. It walks the sum in chunks: the chunk's panel of the
-//! right operand is packed into scratch, then every tile of rows adds its products. The order of a sum depends on shapes alone.
-//! With very few rows there is nothing to reuse, and each element is a dot product instead (`dot`).
+//! right operand is packed into scratch, then every tile of rows adds its products. The order of a sum depends on
+//! shapes alone. With very few rows there is nothing to reuse, and each element is a dot product instead (`dot`).
 
 use super::Tensor;
-use super::contraction::{Sums, epilogue, tiles};
+use super::contraction::{Tiles, epilogue};
 use super::conv::declare_epilogue;
 use crate::kernel::build::{Builder, View};
 use crate::kernel::{Access, DType, Expr, Index, Kernel, LoopKind};
@@ -42,8 +42,7 @@ pub fn matmul(
     let one_chunk = chunks == 1;
     let partial = (!one_chunk).then(|| b.scratch("partial", DType::F32, height * columns));
     let spill = (!width.is_multiple_of(columns)).then(|| b.scratch("spill", DType::F32, (tile.rows + 1) * columns));
-    let sums = Sums::for_tiles(&mut b, tile, height, tile.rows);
-    let base = height / balanced(height, tile.rows).0;
+    let tiles = Tiles::declare(&mut b, tile, height);
     b.parallel("block", width.div_ceil(columns), |b, block| {
         let first = block * columns as i64;
         let valid = (Index::Const(width as i64) - first.clone()).min(columns);
@@ -57,8 +56,7 @@ pub fn matmul(
             let (head, tail) = if last { (count - 1, 1) } else { (count, 0) };
             let pass = |b: &mut Builder, k0: Index, first_pass: bool, last_pass: bool| {
                 pack_panel(b, &right, transpose_b, panel, [&first, &k0], &valid, len, columns);
-                tiles(b, "tile", height, tile.rows, |b, row0, rows| {
-                    let sums = &sums[usize::from(rows > base)];
+                tiles.each(b, |b, row0, sums| {
                     let kept = |row: Index, column: Index| (row0.clone() + row) * columns as i64 + column;
                     match partial {
                         Some(partial) if !first_pass => sums.set(b, |r, c| Expr::load(partial, kept(r, c))),
@@ -143,8 +141,8 @@ fn pack_panel(
     }
 }
 
-/// Each element as a dot product along the contiguous dimension: `y[m][n] = Σ a[m][k]·b[n][k]`. Sums run in vectors over k, whose
-/// lanes are added one after the other at the end.
+/// Each element as a dot product along the contiguous dimension: `y[m][n] = Σ a[m][k]·b[n][k]`. Sums run in vectors
+/// over k, whose lanes are added one after the other at the end.
 fn dot(target: &Target, name: &str, [a, right, y]: [&Tensor; 3], steps: &[Epilogue], operands: &[Tensor]) -> Kernel {
     let lanes = target.lanes;
     let [height, width] = [y.dims[0], y.dims[1]];
