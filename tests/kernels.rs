@@ -1,5 +1,5 @@
-//! The plans and kernels of the specs that come with netc: at full size every kernel verifies and comes back from its text;
-//! those of a small batch look as they should.
+//! The plans and kernels of the specs that come with netc: at full size every kernel verifies and comes back from its
+//! text; those of a small batch look as they should.
 
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
 

@@ -1,5 +1,5 @@
-//! Every schedule against the graph's interpreter: over odd shapes and all kinds of layouts, interpreted in both orders of
-//! parallel and vector loops and compiled; each kernel verifies and comes back from its text.
+//! Every schedule against the graph's interpreter: over odd shapes and all kinds of layouts, interpreted in both orders
+//! of parallel and vector loops and compiled; each kernel verifies and comes back from its text.
 
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
 
@@ -272,6 +272,27 @@ fn bytes_are_normalized() {
         let (scale, shift) = (0..shape[1]).map(|c| (0.01 * c as f64 + 0.1, -1.5 + c as f64)).unzip();
         check(Op::Normalize { scale, shift }, &[Value::u8(shape, bytes)], None, 1);
     }
+    // Equal values, runs of them, or neither.
+    for (features, run) in [(5, 5), (37, 37), (37, 13), (50, 1), (50, 48)] {
+        let bytes = (0..3 * features).map(|_| d.below(256) as u8).collect();
+        let scale = vec![0.25; features];
+        let shift = (0..features).map(|f| (f / run) as f64 - 1.0).collect();
+        check(Op::Normalize { scale, shift }, &[Value::u8([3, features], bytes)], None, 1);
+    }
+}
+
+#[test]
+fn bytes_of_many_features_are_normalized_by_little_code() {
+    let features = 150_528;
+    let kernel = |runs: usize| {
+        let values: Vec<f64> = (0..features).map(|f| (f * runs / features) as f64).collect();
+        let [image, y] = [DType::U8, DType::F32].map(|dtype| Tensor::row_major(dtype, &[128, features]));
+        let kernel = schedule::normalize(8, "normalize", &values, &values, &image, &y);
+        sound(&kernel);
+        kernel
+    };
+    assert_eq!(kernel(1).scratch_bytes(), 0);
+    assert!(print(&kernel(3)).lines().count() < 50, "{}", print(&kernel(3)));
 }
 
 #[test]
@@ -296,15 +317,38 @@ fn biases() {
 fn local_response_normalization() {
     let mut d = Draw::new(5);
     for shape in IMAGES {
-        for (before, after, beta, groups) in
-            [(2, 2, 0.75, 1), (1, 2, 0.5, 1), (0, 0, 1.0, 1), (3, 1, 0.6, 1), (2, 2, 0.75, 2), (20, 2, 0.75, 1)]
-        {
+        for (before, after, beta, groups) in [
+            (2, 2, 0.75, 1),
+            (1, 2, 0.5, 1),
+            (0, 0, 1.0, 1),
+            (3, 1, 0.6, 1),
+            (2, 2, 0.75, 2),
+            (20, 2, 0.75, 1),
+            (100, 1000, 0.75, 1),
+            (50, 9, 0.75, 2),
+        ] {
             if shape[1] % groups != 0 {
                 continue;
             }
             let op = LrnGeometry { before, after, scale: 0.2, beta, k: 2.0, groups };
             check(Op::Lrn(op), &[d.real(&shape)], None, 1);
             check_within(Op::LrnGrad(op), &[d.real(&shape), d.real(&shape)], None, 1, 2e-6);
+        }
+    }
+}
+
+#[test]
+fn wide_windows_of_channels_need_little_code() {
+    let x = Tensor::rows(&[1, 300, 4, 4]);
+    let kernels = |side: usize| {
+        let lrn = LrnGeometry { before: side, after: side, scale: 0.2, beta: 0.75, k: 2.0, groups: 1 };
+        [schedule::lrn(8, "lrn", &lrn, &x, &x), schedule::lrn_grad(8, "lrn_grad", &lrn, &x, &x, &x)]
+    };
+    for [some, all] in [[100, 1 << 20], [299, 1 << 40]] {
+        for (some, all) in kernels(some).iter().zip(&kernels(all)) {
+            sound(all);
+            assert_eq!(print(some).lines().count(), print(all).lines().count());
+            assert!(all.scratch_bytes() < 20_000, "{}", print(all));
         }
     }
 }

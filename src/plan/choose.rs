@@ -345,8 +345,8 @@ impl<'a> Planner<'a> {
         self.step(name, &layers, macs, work, inputs, vec![output]);
     }
 
-    /// Takes along the operations that alone read the result of `id` and can be done before it is stored: the last of them, the
-    /// epilogue, the values that it reads, and the layers. `most` bounds their number.
+    /// Takes along the operations that alone read the result of `id` and can be done before it is stored: the last of
+    /// them, the epilogue, the values that it reads, and the layers. `most` bounds their number.
     fn fuse(&mut self, id: NodeId, most: usize) -> (NodeId, Vec<Epilogue>, Vec<ValueId>, Vec<&'a str>) {
         let graph = self.graph;
         let mut last = id;
@@ -462,7 +462,8 @@ fn makes_images(op: &Op) -> bool {
     )
 }
 
-/// Whether an operation writes element i of a result after reading element i of the operand that it replaces, and no other.
+/// Whether an operation writes element i of a result after reading element i of the operand that it replaces, and no
+/// other.
 fn updates_in_place(op: &Op) -> bool {
     matches!(op, Op::SgdUpdate(_) | Op::AdamUpdate(_) | Op::BiasCorrection { .. } | Op::RunningUpdate { .. })
 }

@@ -18,8 +18,8 @@ pub struct Tile {
 
 impl Tile {
     /// The tile that does the most useful work a cycle for an output of `height` rows and `width` columns, among those
-    /// whose sums, right operands and one broadcast fit in the registers. A cycle takes two multiply-adds and, from caches
-    /// that now and then miss, 4/3 loads; a sum is ready after four cycles.
+    /// whose sums, right operands and one broadcast fit in the registers. A cycle takes two multiply-adds and, from
+    /// caches that now and then miss, 4/3 loads; a sum is ready after four cycles.
     pub fn choose(target: &Target, height: usize, width: usize) -> Tile {
         let mut best = (0.0, Tile { rows: 1, vectors: 1, lanes: target.lanes, fused: target.fused });
         for vectors in 1..=4 {
@@ -42,8 +42,8 @@ impl Tile {
     }
 }
 
-/// Splits `len` into parts of at most `most` that differ by one at the most: the number of parts, and how many of them are
-/// one longer than the rest.
+/// Splits `len` into parts of at most `most` that differ by one at the most: the number of parts, and how many of them
+/// are one longer than the rest.
 pub fn balanced(len: usize, most: usize) -> (usize, usize) {
     let count = len.div_ceil(most).max(1);
     (count, len % count)
@@ -60,8 +60,8 @@ impl Tile {
         Tile::choose(target, dx[3].div_ceil(geometry.stride[1]), dx[1] / geometry.groups)
     }
 
-    /// For a weight gradient `[out, in/groups, kh, kw]`: rows along a kernel row, or along the input channels where the taps
-    /// of a row are not neighbours.
+    /// For a weight gradient `[out, in/groups, kh, kw]`: rows along a kernel row, or along the input channels where the
+    /// taps of a row are not neighbours.
     pub fn for_weight_grad(target: &Target, dweight: &[usize], geometry: &ConvGeometry) -> Tile {
         let joined = geometry.dilation[1] == 1 && geometry.groups == 1;
         let run = if joined { dweight[3] * dweight[1] } else { dweight[1] };
@@ -69,7 +69,8 @@ impl Tile {
     }
 }
 
-/// Layout of packed weights: `[groups][blocks][kh][kw][inner][columns]`, the columns of the last block filled up with zeros.
+/// Layout of packed weights: `[groups][blocks][kh][kw][inner][columns]`, the columns of the last block filled up with
+/// zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackedWeights {
     /// Channel groups.

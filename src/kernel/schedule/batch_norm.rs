@@ -7,8 +7,8 @@ use super::bias::Sums;
 use super::nest::{channel_blocks, channel_width};
 use super::pointwise::pointwise;
 
-/// y = γ·(x − mean)/√(variance + ε) + β with the statistics of the batch, which are results too; the variance is the mean
-/// of squared distances from the mean. One pass each over x for the mean, the variance and y.
+/// y = γ·(x − mean)/√(variance + ε) + β with the statistics of the batch, which are results too; the variance is the
+/// mean of squared distances from the mean. One pass each over x for the mean, the variance and y.
 #[allow(clippy::too_many_arguments, reason = "the operation's constants and tensors")]
 pub fn batch_norm_train(
     lanes: usize,

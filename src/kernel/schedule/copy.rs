@@ -6,8 +6,8 @@ use super::nest::{Walk, either_parallel, nest};
 use super::pointwise::pointwise;
 use super::{Tensor, row_major_strides};
 
-/// Copies the elements of `x` to `y` in row-major order of their shapes, which may differ (flatten), as may the layouts.
-/// Slices and parts of concatenations are tensors with an offset.
+/// Copies the elements of `x` to `y` in row-major order of their shapes, which may differ (flatten), as may the
+/// layouts. Slices and parts of concatenations are tensors with an offset.
 pub fn copy(lanes: usize, name: &str, x: &Tensor, y: &Tensor) -> Kernel {
     let mut b = Builder::new(name, lanes);
     let from = x.declare(&mut b, "x", Access::Read);

@@ -1,5 +1,5 @@
-//! Losses and their gradients. A loss is one number: its kernel runs on one thread and adds in a fixed order, parts first,
-//! so that the error stays small in large batches.
+//! Losses and their gradients. A loss is one number: its kernel runs on one thread and adds in a fixed order, parts
+//! first, so that the error stays small in large batches.
 
 use super::super::build::{Builder, View};
 use super::super::{Access, BufferId, Compare, DType, Expr, Index, Kernel, Unary};

@@ -1,12 +1,12 @@
 //! Local response normalisation across channels.
 //!
 //! A pixel's channels are squared into a scratch row with zeros on both sides of each group, so that windows need no
-//! clipping; all passes over the row are vectors of channels.
+//! clipping; all passes over the row are vectors of channels. A window reaches no further than its group.
 
 use super::super::build::{Builder, View};
-use super::super::{Access, BufferId, DType, Expr, Index, Kernel, Unary};
+use super::super::{Access, BufferId, DType, Expr, Index, Kernel, LoopKind, Unary};
 use super::Tensor;
-use super::nest::each_row;
+use super::nest::{channel_vectors, each_row};
 use crate::graph::LrnGeometry;
 
 /// y = x·(k + s·Σ x²)^−β over the window of channels.
@@ -22,8 +22,8 @@ pub fn lrn(lanes: usize, name: &str, lrn: &LrnGeometry, x: &Tensor, y: &Tensor) 
                 let at =
                     |view: &View, c: Index| view.at(&[n.clone(), channel(&squares, &group, c), h.clone(), w.clone()]);
                 squares.square(b, &group, &from, &at);
-                b.vectors("channel", squares.channels, |b, c| {
-                    let sum = squares.window(b, &group, &c);
+                channel_vectors(b, squares.channels, |b, c, lane| {
+                    let sum = squares.window(b, &group, &c, &lane);
                     let d = b.bind(sum.mul_add((lrn.scale as f32).into(), (lrn.k as f32).into()));
                     let x = Expr::load(from.buffer, at(&from, c.clone()));
                     let value = over_power(b, x, d, lrn.beta);
@@ -54,8 +54,8 @@ pub fn lrn_grad(lanes: usize, name: &str, lrn: &LrnGeometry, x: &Tensor, dy: &Te
                 let at =
                     |view: &View, c: Index| view.at(&[n.clone(), channel(&squares, &group, c), h.clone(), w.clone()]);
                 squares.square(b, &group, &from, &at);
-                b.vectors("channel", squares.channels, |b, c| {
-                    let sum = squares.window(b, &group, &c);
+                channel_vectors(b, squares.channels, |b, c, lane| {
+                    let sum = squares.window(b, &group, &c, &lane);
                     let d = b.bind(sum.mul_add((lrn.scale as f32).into(), (lrn.k as f32).into()));
                     let dy = Expr::load(gradient.buffer, at(&gradient, c.clone()));
                     let through = over_power(b, dy, d.clone(), lrn.beta);
@@ -64,8 +64,8 @@ pub fn lrn_grad(lanes: usize, name: &str, lrn: &LrnGeometry, x: &Tensor, dy: &Te
                     let x = Expr::load(from.buffer, at(&from, c.clone()));
                     b.store(shares.buffer, shares.place(&group, c), through * x / d);
                 });
-                b.vectors("channel", squares.channels, |b, c| {
-                    let sum = shares.window(b, &group, &c);
+                channel_vectors(b, squares.channels, |b, c, lane| {
+                    let sum = shares.window(b, &group, &c, &lane);
                     let x = b.bind(Expr::load(from.buffer, at(&from, c.clone())) * factor.into());
                     let value = sum.mul_add(x, Expr::load(direct, c.clone()));
                     b.store(to.buffer, at(&to, c), value);
@@ -76,6 +76,9 @@ pub fn lrn_grad(lanes: usize, name: &str, lrn: &LrnGeometry, x: &Tensor, dy: &Te
     b.finish()
 }
 
+/// Windows of at most this many channels are summed without a loop.
+const UNROLLED: usize = 16;
+
 /// One pixel's channels in scratch, each group with margins of zeros.
 struct Row {
     buffer: BufferId,
@@ -84,13 +87,18 @@ struct Row {
     channels: usize,
     before: usize,
     after: usize,
+    /// A vector of sums, for windows that are summed by a loop.
+    sum: Option<BufferId>,
 }
 
 impl Row {
     fn new(b: &mut Builder, name: &str, groups: usize, channels: usize, before: usize, after: usize) -> Row {
         let channels = channels / groups;
+        let [before, after] = [before, after].map(|side| side.min(channels.saturating_sub(1)));
         let buffer = b.scratch(name, DType::F32, groups * (before + channels + after));
-        Row { buffer, groups, channels, before, after }
+        let taps = before + 1 + after;
+        let sum = (taps > UNROLLED).then(|| b.registers("sum", b.lanes));
+        Row { buffer, groups, channels, before, after, sum }
     }
 
     fn span(&self) -> i64 {
@@ -123,14 +131,27 @@ impl Row {
         });
     }
 
-    /// The sum over the window of a channel.
-    fn window(&self, b: &mut Builder, group: &Index, channel: &Index) -> Expr {
+    /// The sum over the window of a channel, which is in this lane of a vector.
+    fn window(&self, b: &mut Builder, group: &Index, channel: &Index, lane: &Index) -> Expr {
         let start = group.clone() * self.span() + channel.clone();
         let mut sum = b.bind(Expr::load(self.buffer, start.clone()));
-        for tap in 1..=self.before + self.after {
-            sum = b.bind(sum + Expr::load(self.buffer, start.clone() + tap));
+        let others = self.before + self.after;
+        match self.sum {
+            None => {
+                for tap in 1..=others {
+                    sum = b.bind(sum + Expr::load(self.buffer, start.clone() + tap));
+                }
+                sum
+            }
+            Some(register) => {
+                b.store(register, lane.clone(), sum);
+                b.for_loop("tap", 1usize, others + 1, LoopKind::Serial, |b, tap| {
+                    let sum = Expr::load(register, lane.clone()) + Expr::load(self.buffer, start.clone() + tap);
+                    b.store(register, lane.clone(), sum);
+                });
+                b.bind(Expr::load(register, lane.clone()))
+            }
         }
-        sum
     }
 }
 

@@ -1,5 +1,5 @@
-//! Max-pooling. Every window's first maximum is found with comparisons alone; the gradient gathers, for each pixel of the
-//! image, from the windows that hold it, so that overlapping windows need no order of scattered additions.
+//! Max-pooling. Every window's first maximum is found with comparisons alone; the gradient gathers, for each pixel of
+//! the image, from the windows that hold it, so that overlapping windows need no order of scattered additions.
 
 use super::super::build::{Builder, View};
 use super::super::{Access, Compare, DType, Expr, Index, Kernel, LoopKind};
@@ -73,8 +73,8 @@ pub fn max_pool(
     b.finish()
 }
 
-/// The maximum of a window and its tap. Taps outside of the image are replaced by their nearest inside, which belong to the
-/// window too, so that only their numbers need care.
+/// The maximum of a window and its tap. Taps outside of the image are replaced by their nearest inside, which belong to
+/// the window too, so that only their numbers need care.
 fn written_out(
     b: &mut Builder,
     pool: &PoolGeometry,

@@ -1,10 +1,10 @@
 //! Schedules: a kernel for each planned step.
 //!
 //! A schedule is a function from the target's vector width, a name, the operation's constants and its [`Tensor`]s to a
-//! [`Kernel`](super::Kernel). Global buffers are declared in the order of the operation's inputs, then outputs. Every layout is accepted; loops are
-//! vectorised along the dimension whose elements lie side by side (channels in N, H, W, C order), and parallel over
-//! enough iterations to occupy many threads, each with some microseconds of work; kernels too small for that have no
-//! parallel loop. Results do not depend on the number of threads: sums have a fixed order.
+//! [`Kernel`](super::Kernel). Global buffers are declared in the order of the operation's inputs, then outputs. Every
+//! layout is accepted; loops are vectorised along the dimension whose elements lie side by side (channels in N, H, W, C
+//! order), and parallel over enough iterations to occupy many threads, each with some microseconds of work; kernels too
+//! small for that have no parallel loop. Results do not depend on the number of threads: sums have a fixed order.
 
 pub mod contraction;
 pub mod conv;

@@ -155,8 +155,8 @@ pub(super) fn channel_vectors(b: &mut Builder, channels: usize, body: impl Fn(&m
     });
 }
 
-/// Dimensions without those of one element, from the largest step of the first walk to the smallest; neighbours that all
-/// walks pass through evenly are one.
+/// Dimensions without those of one element, from the largest step of the first walk to the smallest; neighbours that
+/// all walks pass through evenly are one.
 fn fused(dims: &[usize], walks: &[Walk]) -> Vec<Dimension> {
     let mut all: Vec<Dimension> = dims
         .iter()
@@ -212,8 +212,8 @@ fn serial_loops(b: &mut Builder, dims: &[&Dimension], indices: Vec<Index>, body:
     }
 }
 
-/// The vectors of part `at` of `chunks` parts of 0..size, each of `chunk` vectors; what is left over belongs to the last
-/// part. `body` gets the first element and the number of lanes.
+/// The vectors of part `at` of `chunks` parts of 0..size, each of `chunk` vectors; what is left over belongs to the
+/// last part. `body` gets the first element and the number of lanes.
 fn vector_blocks(
     b: &mut Builder,
     size: usize,

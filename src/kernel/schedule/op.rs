@@ -80,8 +80,8 @@ pub fn op(op: &Op, lanes: usize, name: &str, inputs: &[Tensor], outputs: &[Tenso
     })
 }
 
-/// Makes two global buffers of a kernel one: what it did to `second` it does to `first`. Right where every element of the
-/// result is written after the operand's element in its place, and no other, has been read.
+/// Makes two global buffers of a kernel one: what it did to `second` it does to `first`. Right where every element of
+/// the result is written after the operand's element in its place, and no other, has been read.
 pub fn share(mut kernel: Kernel, first: BufferId, second: BufferId) -> Kernel {
     let merged = kernel.buffers.remove(second.0 as usize);
     if let (Some(buffer), Space::Global(also)) = (kernel.buffers.get_mut(first.0 as usize), merged.space)

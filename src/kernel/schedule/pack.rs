@@ -16,8 +16,8 @@ pub(super) fn tap(layout: &PackedWeights, group: &Index, block: &Index, kh: &Ind
         + kw.clone() * tap
 }
 
-/// Packs `[out, in/groups, kh, kw]`. Transposed, the roles of output and input channels change: columns are input channels
-/// and the sum runs over output channels, as the input gradient needs.
+/// Packs `[out, in/groups, kh, kw]`. Transposed, the roles of output and input channels change: columns are input
+/// channels and the sum runs over output channels, as the input gradient needs.
 pub fn pack_weights(
     lanes: usize,
     name: &str,

@@ -1,13 +1,13 @@
 //! Operations in which each element of the result depends on the elements in its place.
 
 use super::super::build::{Builder, View};
-use super::super::{Access, Binary, Compare, DType, Expr, Index, Kernel, Unary};
+use super::super::{Access, Binary, BufferId, Compare, DType, Expr, Index, Kernel, Unary};
 use super::nest::{Walk, nest};
 use super::{Tensor, row_major_strides};
 
-/// A kernel that computes, element by element, `results` from `operands`. An operand called like an earlier one is another
-/// walk through its buffer. `numbering` gives the element's number, which
-/// `value` gets, as the sum of coordinates times these factors.
+/// A kernel that computes, element by element, `results` from `operands`. An operand called like an earlier one is
+/// another walk through its buffer. `numbering` gives the element's number, which `value` gets, as the sum of
+/// coordinates times these factors.
 pub(super) fn pointwise(
     lanes: usize,
     name: &str,
@@ -105,32 +105,75 @@ pub fn normalize(lanes: usize, name: &str, scale: &[f64], shift: &[f64], image: 
     let mut b = Builder::new(name, lanes);
     let from = image.declare(&mut b, "image", Access::Read);
     let to = y.declare(&mut b, "y", Access::Write);
-    let tables = [("scale", scale), ("shift", shift)].map(|(name, values)| {
-        let buffer = b.scratch(name, DType::F32, values.len());
-        (buffer, values)
-    });
+    let tables = [("scale", scale), ("shift", shift)].map(|(name, values)| Table::new(&mut b, name, values));
     let by_channel = Tensor::row_major(DType::F32, &[scale.len()]).by_channel(&y.dims);
-    let walks = [&to.strides, &from.strides, &by_channel.strides].map(Clone::clone);
-    let walks: Vec<Walk> =
-        walks.into_iter().zip([to.offset, from.offset, 0]).map(|(strides, offset)| Walk { strides, offset }).collect();
-    let prologue = |b: &mut Builder| {
-        for (buffer, values) in tables {
-            for (channel, value) in values.iter().enumerate() {
-                b.store(buffer, channel, *value as f32);
-            }
-        }
-    };
-    nest(&mut b, &y.dims, &walks, prologue, |b, (), at| {
-        let [scale, shift] = tables.map(|(buffer, _)| Expr::load(buffer, at[2].clone()));
-        let value = Expr::load(from.buffer, at[1].clone()).unary(Unary::ToF32);
-        b.store(to.buffer, at[0].clone(), value.mul_add(scale, shift));
-    });
+    let mut walks = vec![
+        Walk { strides: to.strides.clone(), offset: to.offset },
+        Walk { strides: from.strides.clone(), offset: from.offset },
+    ];
+    if tables.iter().any(|t| t.buffer.is_some()) {
+        walks.push(Walk { strides: by_channel.strides, offset: 0 });
+    }
+    nest(
+        &mut b,
+        &y.dims,
+        &walks,
+        |b| tables.iter().for_each(|table| table.fill(b)),
+        |b, (), at| {
+            let channel = at.get(2).cloned().unwrap_or(Index::Const(0));
+            let [scale, shift] = [&tables[0], &tables[1]].map(|table| table.value(&channel));
+            let value = Expr::load(from.buffer, at[1].clone()).unary(Unary::ToF32);
+            b.store(to.buffer, at[0].clone(), value.mul_add(scale, shift));
+        },
+    );
     b.finish()
 }
 
-/// y = x/(1 − p) with probability 1 − p, else 0: element i in row-major order of the shape, whatever the layout, is kept
-/// if `unit_interval(philox(seed, [i, i >> 32, step, stream])[0]) ≥ p`. Its own gradient, from dy to dx. `seed` has two
-/// elements, `step` one.
+/// Constants by channel.
+struct Table {
+    /// Runs of channels with the same value: how many, and the value.
+    runs: Vec<(usize, f32)>,
+    /// Where they are, if they differ.
+    buffer: Option<BufferId>,
+}
+
+impl Table {
+    fn new(b: &mut Builder, name: &str, values: &[f64]) -> Table {
+        let mut runs: Vec<(usize, f32)> = Vec::new();
+        for value in values.iter().map(|v| *v as f32) {
+            match runs.last_mut() {
+                Some((count, last)) if last.to_bits() == value.to_bits() => *count += 1,
+                _ => runs.push((1, value)),
+            }
+        }
+        let buffer = (runs.len() > 1).then(|| b.scratch(name, DType::F32, values.len()));
+        Table { runs, buffer }
+    }
+
+    /// Writes the values down: a loop a run.
+    fn fill(&self, b: &mut Builder) {
+        let Some(buffer) = self.buffer else { return };
+        let mut start = 0;
+        for (count, value) in &self.runs {
+            match count {
+                1 => b.store(buffer, start, *value),
+                _ => b.vectors("run", *count, |b, at| b.store(buffer, at + start, *value)),
+            }
+            start += count;
+        }
+    }
+
+    fn value(&self, channel: &Index) -> Expr {
+        match self.buffer {
+            Some(buffer) => Expr::load(buffer, channel.clone()),
+            None => Expr::F32(self.runs.first().map_or(0.0, |(_, value)| *value)),
+        }
+    }
+}
+
+/// y = x/(1 − p) with probability 1 − p, else 0: element i in row-major order of the shape, whatever the layout, is
+/// kept if `unit_interval(philox(seed, [i, i >> 32, step, stream])[0]) ≥ p`. Its own gradient, from dy to dx. `seed`
+/// has two elements, `step` one.
 #[allow(clippy::too_many_arguments, reason = "the operation's constants and tensors")]
 pub fn dropout(
     lanes: usize,

@@ -14,10 +14,10 @@
 //! }
 //! ```
 //!
-//! Indices: `+ - * / %`, `min(a, b)`, `max(a, b)`; quotients round down. Values: the same operators on values, functions
-//! named after the operation, `fma(a, b, c)` for a·b + c rounded once, `x[index; offset]` for a gather, `index(i)` for an
-//! index as a value, `random.0([k, k], [c, c, c, c])`. A variable whose name is not unique is written `name.number`.
-//! Variables and locals are numbered in the order of their loops and lets.
+//! Indices: `+ - * / %`, `min(a, b)`, `max(a, b)`; quotients round down. Values: the same operators on values,
+//! functions named after the operation, `fma(a, b, c)` for a·b + c rounded once, `x[index; offset]` for a gather,
+//! `index(i)` for an index as a value, `random.0([k, k], [c, c, c, c])`. A variable whose name is not unique is written
+//! `name.number`. Variables and locals are numbered in the order of their loops and lets.
 
 mod parse;
 

@@ -60,7 +60,8 @@ fn drop_common_outer_terms(touches: &mut [Touch], var: Var) {
     }
 }
 
-/// Whether the sum can be different for different values of `var`: it, or a bound of a loop over what it mentions, does.
+/// Whether the sum can be different for different values of `var`: it, or a bound of a loop over what it mentions,
+/// does.
 fn depends(sum: &Affine, touches: &[Touch], var: Var) -> bool {
     sum.terms.iter().any(|(t, _)| {
         t.mentions(var)

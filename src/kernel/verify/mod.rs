@@ -16,20 +16,21 @@ use std::collections::BTreeSet;
 ///    first, no buffer is empty. Registers are f32.
 /// 2. Variables and locals are numbered in the order of their loops and lets, each belongs to one, and is used only in
 ///    its loop's body or in the rest of its let's block.
-/// 3. Values have types: f32, i32 or bool. Operands and stores agree with what [`Unary`], [`Binary`] and [`Stmt::Store`] say.
-/// 4. Divisors of indices are positive. Every load and store lies in its buffer for all values of the loops around it. (Of
-///    a gather only the index without its offset can be checked.)
+/// 3. Values have types: f32, i32 or bool. Operands and stores agree with what [`Unary`], [`Binary`] and
+///    [`Stmt::Store`] say.
+/// 4. Divisors of indices are positive. Every load and store lies in its buffer for all values of the loops around it.
+///    (Of a gather only the index without its offset can be checked.)
 /// 5. Buffers of [`Access::Read`] are not stored to; those of [`Access::Write`] are, and are loaded only if so.
 /// 6. A parallel loop is the only root statement, has constant bounds and holds no parallel loop; no iteration touches
 ///    an element of a global buffer that another one writes.
 /// 7. Unrolled loops have constant bounds.
 /// 8. Vector loops are as [`LoopKind::Vector`] says; no lane touches an element that another one writes; every index
 ///    grows by a constant from lane to lane, and those of stores by one that is not 0.
-/// 9. Indices of registers are constant once unrolled loops are expanded but for the variable of a vector loop, in which
-///    they have coefficient 1.
+/// 9. Indices of registers are constant once unrolled loops are expanded but for the variable of a vector loop, in
+///    which they have coefficient 1.
 ///
-/// Invariants 4, 6 and 8 are proved by algebra; where that fails, by looking at every access, or in long kernels at those
-/// of the corners of the loops.
+/// Invariants 4, 6 and 8 are proved by algebra; where that fails, by looking at every access, or in long kernels at
+/// those of the corners of the loops.
 pub fn verify(kernel: &Kernel) -> Result<(), Vec<String>> {
     let mut verifier = Verifier {
         kernel,
