@@ -13,7 +13,7 @@ use netc::kernel::schedule::{self, Tensor};
 use netc::kernel::text::{parse, print};
 use netc::kernel::verify::verify;
 use netc::kernel::{BufferId, DType, Kernel};
-use netc_runtime::random::Stream;
+use netc_runtime::random::{Stream, philox};
 
 /// Random numbers for one test.
 struct Draw(Stream);
@@ -303,6 +303,36 @@ fn dropout_numbers_elements_by_their_coordinates() {
         check(Op::Dropout { p: 0.4, stream: 5 }, &operands, None, 1);
         check(Op::Dropout { p: 0.0, stream: 5 }, &operands, None, 1);
     }
+}
+
+#[test]
+fn numbers_of_elements_have_two_words() {
+    let kernel = |count: usize| {
+        let (x, seed) = (Tensor::rows(&[count]), Tensor::row_major(DType::I32, &[2]));
+        let step = Tensor::row_major(DType::I32, &[]);
+        schedule::dropout(8, "dropout", 0.5, 2, &x, &seed, &step, &x)
+    };
+    let few = kernel(1 << 32);
+    sound(&few);
+    assert!(!print(&few).contains("/ 4294967296"));
+    let many = kernel((1 << 32) + 8);
+    sound(&many);
+    assert!(print(&many).contains("/ 4294967296), %3, 2]"), "{}", print(&many));
+
+    // The words of lanes on both sides of the boundary.
+    let number = "lane*3 + 4294967270";
+    let kernel = parse(&format!(
+        "kernel words {{\n  global y: i32[16] write\n  vector lane in 0..16 {{\n    y[lane] = random.1([7, -8], \
+         [index({number}), index(({number}) / 4294967296), 5, 6])\n  }}\n}}\n"
+    ))
+    .unwrap();
+    let expected = (0..16u64).map(|lane| {
+        let number = lane * 3 + 4_294_967_270;
+        philox([7, -8i32 as u32], [number as u32, (number >> 32) as u32, 5, 6])[1] as i32
+    });
+    let y = Tensor::row_major(DType::I32, &[16]);
+    let buffers = [Memory::garbage(DType::I32, 16)];
+    runs(&kernel, &buffers, &[(&y, &Value::i32([16], expected.collect()))], true, 0.0);
 }
 
 #[test]

@@ -190,7 +190,7 @@ pub fn dropout(
     let scale = (1.0 / (1.0 - p)) as f32;
     let numbering = row_major_strides(&y.dims);
     pointwise(lanes, name, &operands, &[("y", y)], Some(&numbering), |b, v, number| {
-        let drawn = random([v[1].clone(), v[2].clone()], number, v[3].clone(), stream, 0);
+        let drawn = random([v[1].clone(), v[2].clone()], number, y.count(), v[3].clone(), stream, 0);
         let kept = drawn.unary(Unary::UnitInterval).compare(Compare::Ge, (p as f32).into());
         let value = b.bind(v[0].clone() * scale.into());
         vec![kept.select(value, 0.0.into())]
@@ -203,8 +203,10 @@ pub(super) fn seed_words(seed: &Tensor, dims: &[usize]) -> [Tensor; 2] {
     [0, distance].map(|by| Tensor { offset: seed.offset + by, ..seed.repeated(dims) })
 }
 
-/// A random word for the element with the given number, which must be below 2³².
-pub(super) fn random(key: [Expr; 2], number: &Index, step: Expr, stream: u32, word: u8) -> Expr {
-    let counter = [Expr::Index(number.clone()), Expr::I32(0), step, Expr::I32(stream as i32)];
+/// A random word for element `number` of `count`.
+pub(super) fn random(key: [Expr; 2], number: &Index, count: usize, step: Expr, stream: u32, word: u8) -> Expr {
+    const WORDS: i64 = 1 << 32;
+    let high = if count as i64 > WORDS { Expr::Index(number.clone() / WORDS) } else { Expr::I32(0) };
+    let counter = [Expr::Index(number.clone()), high, step, Expr::I32(stream as i32)];
     Expr::Random { key: Box::new(key), counter: Box::new(counter), word }
 }

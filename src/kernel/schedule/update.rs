@@ -19,7 +19,7 @@ pub fn initialize(lanes: usize, name: &str, initializer: Initializer, seed: Opti
     pointwise(lanes, name, operands, &[("x", x)], Some(&numbering), |b, v, number| {
         let draw = |stream, word| {
             let key = [v[0].clone(), v[1].clone()];
-            random(key, number, Expr::I32(0), stream, word).unary(Unary::UnitInterval)
+            random(key, number, x.count(), Expr::I32(0), stream, word).unary(Unary::UnitInterval)
         };
         vec![match initializer {
             Initializer::Constant(value) => Expr::F32(value as f32),

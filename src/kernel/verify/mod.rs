@@ -24,8 +24,8 @@ use std::collections::BTreeSet;
 /// 6. A parallel loop is the only root statement, has constant bounds and holds no parallel loop; no iteration touches
 ///    an element of a global buffer that another one writes.
 /// 7. Unrolled loops have constant bounds.
-/// 8. Vector loops are as [`LoopKind::Vector`] says; no lane touches an element that another one writes; every index
-///    grows by a constant from lane to lane, and those of stores by one that is not 0.
+/// 8. Vector loops are as [`LoopKind::Vector`] says; no lane touches an element that another one writes; the index of
+///    every access grows by a constant from lane to lane, and those of stores by one that is not 0.
 /// 9. Indices of registers are constant once unrolled loops are expanded but for the variable of a vector loop, in
 ///    which they have coefficient 1.
 ///
@@ -357,7 +357,6 @@ impl<'k> Verifier<'k> {
             }
             Expr::Index(index) => {
                 self.index(index);
-                self.lane_step(index);
                 Type::I32
             }
             Expr::Unary(op, a) => match op {
