@@ -453,8 +453,8 @@ fn conv_macs(result: &[usize], weights: &[usize]) -> u64 {
     result.iter().map(|&d| d as u64).product::<u64>() * weights[1..].iter().map(|&d| d as u64).product::<u64>()
 }
 
-/// Whether an operation's four-dimensional results are laid out channels-last: image batches inside a function, not weights, nor the
-/// result of preprocessing, which goes to the caller.
+/// Whether an operation's four-dimensional results are laid out channels-last: image batches inside a function, not
+/// weights, nor the result of preprocessing, which goes to the caller.
 fn makes_images(op: &Op) -> bool {
     !matches!(
         op,

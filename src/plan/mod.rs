@@ -1,8 +1,8 @@
 //! Which operations share a kernel, the algorithm and layout of each, and where every buffer lives.
 //!
 //! Takes a [`Graph`](crate::graph::Graph) ([`plan()`]), gives a [`Plan`]: steps in execution order over buffers with
-//! fixed places. Every choice is made here and printed ([`text`]); the kernel stage only carries it
-//! out. Knows the target's vector registers, never LLVM.
+//! fixed places. Every choice is made here and printed ([`text`]); the kernel stage only carries it out. Knows the
+//! target's vector registers, never LLVM.
 
 mod arena;
 mod choose;
