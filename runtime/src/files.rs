@@ -10,6 +10,28 @@ const PARTIAL: &str = ".partial";
 
 /// Writes `path` through `fill`: into a temporary file in the same folder, synced, then renamed over `path`.
 pub fn write_atomically(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    write_aside(path, fill)?.persist(path).map_err(|e| Error::io("write", path, e.error))?;
+    sync_folder(&folder_of(path))
+}
+
+/// Writes several files that belong together: each is aside and synced before the first takes its name, so a full disk
+/// leaves all of them as they were.
+pub fn write_together(files: &[(PathBuf, &[u8])]) -> Result<()> {
+    let mut aside = Vec::new();
+    for (path, bytes) in files {
+        aside.push((path, write_aside(path, |w| w.write_all(bytes))?));
+    }
+    for (path, partial) in aside {
+        partial.persist(path).map_err(|e| Error::io("write", path, e.error))?;
+    }
+    let mut folders: Vec<PathBuf> = files.iter().map(|(path, _)| folder_of(path)).collect();
+    folders.sort();
+    folders.dedup();
+    folders.iter().try_for_each(|folder| sync_folder(folder))
+}
+
+/// A temporary file beside `path`, filled and synced.
+fn write_aside(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<tempfile::NamedTempFile> {
     let failed = |source| Error::io("write", path, source);
     let folder = folder_of(path);
     let name = path
@@ -28,12 +50,11 @@ pub fn write_atomically(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Re
     fill(&mut writer).map_err(failed)?;
     let partial = writer.into_inner().map_err(|e| failed(e.into_error()))?;
     partial.as_file().sync_all().map_err(failed)?;
-    partial.persist(path).map_err(|e| failed(e.error))?;
-    sync_folder(&folder)
+    Ok(partial)
 }
 
 /// Makes renames and new files in `folder` durable.
-fn sync_folder(folder: &Path) -> Result<()> {
+pub fn sync_folder(folder: &Path) -> Result<()> {
     let synced = File::open(folder).and_then(|f| f.sync_all());
     match synced {
         // Some file systems cannot sync a folder; the rename was atomic all the same.
@@ -94,6 +115,22 @@ mod tests {
         assert!(error.to_string().contains("weights"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(list(folder.path()).unwrap(), [path]);
+    }
+
+    #[test]
+    fn files_that_belong_together_are_all_new_or_all_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let (library, header) = (folder.path().join("a.so"), folder.path().join("a.h"));
+        let write = |library: &Path, header: &Path, text: &[u8]| {
+            write_together(&[(library.to_owned(), text), (header.to_owned(), text)])
+        };
+        write(&library, &header, b"old").unwrap();
+        write(&library, &folder.path().join("no/such/a.h"), b"new").unwrap_err();
+        assert_eq!(std::fs::read(&library).unwrap(), b"old");
+        assert_eq!(list(folder.path()).unwrap(), [header.clone(), library.clone()], "nothing is left aside");
+        write(&library, &header, b"new").unwrap();
+        assert_eq!(std::fs::read(&library).unwrap(), b"new");
+        assert_eq!(std::fs::read(&header).unwrap(), b"new");
     }
 
     #[test]

@@ -1,11 +1,24 @@
 //! Compiled programs by content: the same spec for the same machine is compiled once.
 //!
 //! A program's folder appears in the cache by a rename, so it is complete or not there, whatever interrupts netc and
-//! however many of it run at a time. Deleting any of it, or all, is always safe.
+//! however many of it run at a time. Deleting or damaging any of it, or all, is always safe: a program whose files are
+//! not those that its list of hashes names is compiled again.
 
 use super::Failure;
+use netc_runtime::files;
 use sha2::{Digest, Sha256};
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The file in a program's folder that lists the hashes of the others.
+const HASHES: &str = "hashes";
+
+/// Names of folders that are being filled begin with this.
+const UNFINISHED: &str = "unfinished-";
+
+/// Unfinished folders of this age belong to nobody any more: no compilation takes that long.
+const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A folder of compiled programs.
 #[derive(Debug, Clone)]
@@ -38,29 +51,81 @@ impl Cache {
         Ok(Cache { root })
     }
 
-    /// The folder of the program called `key`; if there is none, `make` fills it.
+    /// The folder of the program called `key`; if there is none, or it is damaged, `make` fills it.
     pub fn folder(&self, key: &str, make: impl FnOnce(&Path) -> Result<(), Failure>) -> Result<PathBuf, Failure> {
         let path = self.root.join(key);
-        if path.is_dir() {
+        if whole(&path) {
             return Ok(path);
         }
         std::fs::create_dir_all(&self.root).map_err(|e| Failure::file("make the folder", &self.root, &e))?;
-        let making = tempfile::Builder::new()
-            .prefix("unfinished-")
-            .tempdir_in(&self.root)
-            .map_err(|e| Failure::file("make a folder in", &self.root, &e))?;
+        self.sweep();
+        let making = self.aside()?;
         make(making.path())?;
+        let hashes = hashes(making.path()).map_err(|e| Failure::file("read back", making.path(), &e))?;
+        // Syncs the folder too: after a power cut the renamed folder is not there or has its files.
+        files::write_atomically(&making.path().join(HASHES), |file| file.write_all(hashes.as_bytes()))?;
+        if whole(&path) {
+            // Another netc was faster; its program is the same.
+            return Ok(path);
+        }
+        let damaged = self.aside()?;
+        if path.exists() {
+            std::fs::rename(&path, damaged.path().join("damaged"))
+                .map_err(|e| Failure::file("move away the damaged", &path, &e))?;
+        }
         match std::fs::rename(making.path(), &path) {
             Ok(()) => {
                 // Renamed: nothing is left to clean up.
                 let _ = making.keep();
+                files::sync_folder(&self.root)?;
                 Ok(path)
             }
-            // Another netc was faster; its program is the same.
-            Err(_) if path.is_dir() => Ok(path),
+            Err(_) if whole(&path) => Ok(path),
             Err(e) => Err(Failure::file("make the folder", &path, &e)),
         }
     }
+
+    /// A new folder, which is removed again unless it is kept.
+    fn aside(&self) -> Result<tempfile::TempDir, Failure> {
+        tempfile::Builder::new()
+            .prefix(UNFINISHED)
+            .tempdir_in(&self.root)
+            .map_err(|e| Failure::file("make a folder in", &self.root, &e))
+    }
+
+    /// Removes what killed compilations left. What cannot be removed does no harm.
+    fn sweep(&self) {
+        for path in files::list(&self.root).unwrap_or_default() {
+            let unfinished = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED));
+            let changed = path.metadata().and_then(|about| about.modified());
+            let old = changed.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > ABANDONED));
+            if unfinished && old {
+                let _ = std::fs::remove_dir_all(&path);
+            }
+        }
+    }
+}
+
+/// Whether `folder` has the files that its list names, byte for byte, and no others.
+fn whole(folder: &Path) -> bool {
+    let listed = std::fs::read_to_string(folder.join(HASHES));
+    listed.is_ok_and(|listed| hashes(folder).is_ok_and(|found| found == listed))
+}
+
+/// The files of `folder` with their SHA-256, as `sha256sum` lists them.
+fn hashes(folder: &Path) -> std::io::Result<String> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        names.push(entry?.file_name());
+    }
+    names.sort();
+    let mut text = String::new();
+    for name in names.iter().filter(|name| *name != HASHES) {
+        let hash = Sha256::digest(std::fs::read(folder.join(name))?);
+        let hash: String = hash.iter().map(|b| format!("{b:02x}")).collect();
+        let _ = writeln!(text, "{hash}  {}", name.to_string_lossy());
+    }
+    Ok(text)
 }
 
 /// A key made of parts, each kept apart from the next.
@@ -111,5 +176,48 @@ mod tests {
         assert!(made.join("whole").is_file());
         let again = cache.folder("k", |_| Err(Failure::Bug("made twice".to_owned()))).unwrap();
         assert_eq!(made, again);
+    }
+
+    #[test]
+    fn a_damaged_program_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(Some(folder.path())).unwrap();
+        let make = |path: &Path| {
+            std::fs::write(path.join("a.so"), "code").unwrap();
+            std::fs::write(path.join("a.h"), "text").unwrap();
+            Ok(())
+        };
+        let made = cache.folder("k", make).unwrap();
+        let damages: [&dyn Fn(); 6] = [
+            &|| std::fs::write(made.join("a.so"), "co").unwrap(),
+            &|| std::fs::write(made.join("a.so"), "cold").unwrap(),
+            &|| std::fs::remove_file(made.join("a.so")).unwrap(),
+            &|| std::fs::remove_file(made.join(HASHES)).unwrap(),
+            &|| std::fs::remove_dir_all(&made).unwrap(),
+            &|| {
+                std::fs::remove_dir_all(&made).unwrap();
+                std::fs::write(&made, "a file").unwrap();
+            },
+        ];
+        for damage in damages {
+            damage();
+            assert_eq!(cache.folder("k", make).unwrap(), made);
+            assert_eq!(std::fs::read(made.join("a.so")).unwrap(), b"code");
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+        }
+    }
+
+    #[test]
+    fn only_old_unfinished_folders_are_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(Some(folder.path())).unwrap();
+        let (old, new) = (folder.path().join("unfinished-old"), folder.path().join("unfinished-new"));
+        for path in [&old, &new] {
+            std::fs::create_dir(path).unwrap();
+        }
+        let day_before = std::time::SystemTime::now() - 2 * ABANDONED;
+        std::fs::File::open(&old).unwrap().set_modified(day_before).unwrap();
+        cache.folder("k", |_| Ok(())).unwrap();
+        assert!(!old.exists() && new.exists());
     }
 }

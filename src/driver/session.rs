@@ -9,9 +9,10 @@ use netc_runtime::threads::Pool;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Loads the program in `folder` and gives it `threads` threads.
+/// Loads the program in `folder`, which netc has written, and gives it `threads` threads.
 pub fn session(folder: &Path, threads: usize) -> Result<Session, Failure> {
-    let program = Program::load(folder)?;
+    // Neither the spec nor the data can be the reason if that fails.
+    let program = Program::load(folder).map_err(|e| Failure::Environment(e.to_string()))?;
     Ok(Session::new(Arc::new(program), Arc::new(Pool::new(threads)?))?)
 }
 

@@ -68,7 +68,7 @@ pub fn program(
 }
 
 impl Program {
-    /// Writes the program into `folder`, each file whole or not at all; returns the files.
+    /// Writes the program into `folder`, all of its files or none; returns the files.
     ///
     /// # Errors
     /// If the folder cannot be made, a file cannot be written, or the linker is missing or fails.
@@ -82,22 +82,19 @@ impl Program {
         codegen::link_shared(&self.code, scratch.path(), &library)?;
         let object = scratch.path().join("program.o");
         codegen::link_object(&self.code, scratch.path(), &object)?;
-        let mut written = Vec::new();
-        for (from, suffix) in [(library, "so"), (object, "o")] {
-            let path = folder.join(format!("{}.{suffix}", self.stem));
-            let bytes =
-                std::fs::read(&from).map_err(|source| LinkError::Io { path: from.display().to_string(), source })?;
-            files::write_atomically(&path, |w| w.write_all(&bytes))?;
-            written.push(path);
-        }
-        for (name, text) in [
-            (format!("{}.h", self.stem), self.header.clone()),
-            ("program.json".to_owned(), manifest::json(&self.manifest)),
-        ] {
-            let path = folder.join(name);
-            files::write_atomically(&path, |w| w.write_all(text.as_bytes()))?;
-            written.push(path);
-        }
-        Ok(written)
+        let read = |path: &Path| {
+            std::fs::read(path).map_err(|source| LinkError::Io { path: path.display().to_string(), source })
+        };
+        let (library, object) = (read(&library)?, read(&object)?);
+        let about = manifest::json(&self.manifest);
+        let named = |suffix: &str| folder.join(format!("{}.{suffix}", self.stem));
+        let files: [(PathBuf, &[u8]); 4] = [
+            (named("so"), &library),
+            (named("o"), &object),
+            (named("h"), self.header.as_bytes()),
+            (folder.join("program.json"), about.as_bytes()),
+        ];
+        files::write_together(&files)?;
+        Ok(files.map(|(path, _)| path).to_vec())
     }
 }

@@ -129,3 +129,20 @@ fn help_and_version_are_results() {
     }
     assert!(netc(&["--version"]).fine().starts_with("netc "));
 }
+
+#[test]
+fn a_damaged_cache_is_mended() {
+    let w = Workshop::new();
+    let train = |run: &str| w.netc(&format!("train tiny.yaml --data data -o {run} --steps 2 --cache cache"));
+    train("run1").fine();
+    let libraries = || w.files("cache").into_iter().filter(|name| name.ends_with(".so")).collect::<Vec<_>>();
+    let library = format!("cache/{}", libraries()[0]);
+    let whole = w.read(&library);
+    w.write(&library, &whole[..whole.len() / 2]);
+    train("run2").fine();
+    assert!(w.read(&library) == whole, "it was compiled again");
+    std::fs::remove_file(w.path(&library)).unwrap();
+    train("run3").fine();
+    assert_eq!(w.read("run1/weights.safetensors"), w.read("run3/weights.safetensors"));
+    assert_eq!(libraries().len(), 1);
+}
