@@ -56,7 +56,7 @@ impl Geometry {
         };
         if channels * height * width != out.len() || channels == 0 {
             let size = size(&image);
-            return Err(format!("is {size}, {} values are needed; set `resize` in `preprocess`", out.len()));
+            return Err(format!("is {size}, {} values are needed; set `preprocess.resize`", out.len()));
         }
         let view = self.view(&image, height, width, random)?;
         copy(&image, &view, channels, self.info.bgr, out)
@@ -107,9 +107,9 @@ impl Geometry {
         };
         if !fits {
             let size = size(image);
-            let from = if self.info.resize.is_some() { "after `resize`" } else { "without `resize`" };
+            let (when, what) = if self.info.resize.is_some() { (" after `resize`", "change") } else { ("", "set") };
             return Err(format!(
-                "is {size} {from}; the network reads {height}×{width}: change `resize` or `crop` in `preprocess`"
+                "is {size}{when}; the network reads {height}×{width}: {what} `preprocess.resize`, or `preprocess.crop`"
             ));
         }
         let padding = padding as isize;
@@ -130,7 +130,7 @@ impl Geometry {
 
 fn size(image: &Image<'_>) -> String {
     format!(
-        "{}×{} with {} channel{}",
+        "{}×{} (height × width) with {} channel{}",
         image.height,
         image.width,
         image.channels,
@@ -307,9 +307,9 @@ mod tests {
             |geometry: &Geometry, image: &Image<'_>, out: &mut [u8]| geometry.prepare(image, None, out).unwrap_err();
         let none = geometry([1, 4, 4], None, CropInfo::None, 0.0, false);
         let text = fails(&none, &image(5, 4, 1), &mut out);
-        assert!(text.contains("is 5×4 with 1 channel without `resize`; the network reads 4×4"), "{text}");
+        assert!(text.contains("is 5×4 (height × width) with 1 channel; the network reads 4×4"), "{text}");
         let centre = geometry([1, 4, 4], None, CropInfo::Center, 0.0, false);
-        assert!(fails(&centre, &image(3, 9, 1), &mut out).contains("change `resize` or `crop`"));
+        assert!(fails(&centre, &image(3, 9, 1), &mut out).contains("set `preprocess.resize`, or `preprocess.crop`"));
         let two = geometry([4, 2, 2], None, CropInfo::None, 0.0, false);
         assert!(fails(&two, &image(2, 2, 3), &mut out).contains("has 3 channels; the network reads 4"));
         let thin = geometry([1, 4, 4], Some(ResizeInfo::ShorterSide(100_000)), CropInfo::Center, 0.0, false);

@@ -270,3 +270,11 @@ fn standard_output_that_is_full_is_told_and_one_that_is_closed_is_not() {
     let done: Done = w.shell("netc dump tiny.yaml --stage graph | true; exit ${PIPESTATUS[0]}");
     assert_eq!(done.fine(), "");
 }
+
+#[test]
+fn images_of_another_size_say_what_to_set() {
+    let w = Workshop::new();
+    let done = w.netc("train tiny.yaml --data data -o run --steps 1 --set input.shape=[1,10,10]");
+    assert!(!done.stderr.contains(", byte"), "{}", done.stderr);
+    done.refused(1, &["images-idx3-ubyte: image ", "8×8 (height × width)", "reads 10×10", "`preprocess.resize`"]);
+}

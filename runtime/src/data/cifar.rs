@@ -101,9 +101,8 @@ impl Dataset for Cifar {
     }
 
     fn blame(&self, index: usize, cause: String) -> Error {
-        let size = self.variant.labels + 3 * PLANE;
         match self.files.iter().rev().find(|(_, first)| *first <= index) {
-            Some((path, first)) => Error::file_at(path, ((index - first) * size) as u64, cause),
+            Some((path, first)) => Error::file(path, format!("image {} {cause}", index - first)),
             None => Error::Request(cause),
         }
     }
@@ -114,12 +113,11 @@ impl Dataset for Cifar {
 
     fn check_labels(&self, classes: usize) -> Result<()> {
         let label = |index| usize::from(self.record(index)[self.variant.labels - 1]);
-        match (0..self.len()).find(|&index| label(index) >= classes) {
-            Some(index) => match self.blame(index, String::new()) {
-                Error::File { path, offset, .. } => Err(no_class(&path, offset, label(index) as i64, index, classes)),
-                other => Err(other),
-            },
-            None => Ok(()),
-        }
+        let Some(index) = (0..self.len()).find(|&index| label(index) >= classes) else { return Ok(()) };
+        let file = self.files.iter().rev().find(|(_, first)| *first <= index);
+        file.map_or(Ok(()), |(path, first)| {
+            let at = (index - first) * (self.variant.labels + 3 * PLANE);
+            Err(no_class(path, Some(at as u64), label(index) as i64, index, classes))
+        })
     }
 }

@@ -14,7 +14,7 @@ pub fn is_image_name(path: &Path) -> bool {
 /// Decodes the image file at `path`: grey images have one channel, all others three; transparency is dropped.
 pub fn image(path: &Path) -> Result<Image<'static>> {
     let bytes = super::read(path)?;
-    let damaged = |e: image::ImageError| Error::file(path, format!("cannot be decoded: {e}"));
+    let damaged = |e: image::ImageError| Error::file(path, format!("cannot be decoded: {}", first_cause(&e)));
     let reader = image::ImageReader::new(std::io::Cursor::new(&bytes))
         .with_guessed_format()
         .map_err(|e| Error::io("read", path, e))?;
@@ -32,4 +32,13 @@ pub fn image(path: &Path) -> Result<Image<'static>> {
         (1, decoded.into_luma8().into_raw())
     };
     Ok(Image { height, width, channels, pixels: Cow::Owned(pixels) })
+}
+
+/// What the decoder says, in one line, without what it says of itself around it.
+fn first_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string().lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(": ")
 }

@@ -67,7 +67,7 @@ impl Dataset for Idx {
     }
 
     fn blame(&self, index: usize, cause: String) -> Error {
-        Error::file_at(&self.images_path, (16 + index * self.height * self.width) as u64, cause)
+        Error::file(&self.images_path, format!("image {index} {cause}"))
     }
 
     fn check_labels(&self, classes: usize) -> Result<()> {

@@ -74,7 +74,7 @@ impl Dataset for Tensors {
     }
 
     fn blame(&self, index: usize, cause: String) -> Error {
-        Error::file_at(self.file.path(), self.images.offset + (index * self.values() * 4) as u64, cause)
+        Error::file(self.file.path(), format!("image {index} {cause}"))
     }
 
     fn is_images(&self) -> bool {

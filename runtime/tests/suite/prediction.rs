@@ -141,5 +141,13 @@ fn inputs_that_cannot_be_read_say_why() {
     assert!(refused("a.npy", Some(&npy("<f4", false, "(1, 1, 3, 5)", &[0; 61]))).contains("left over"));
     write_image(&path("big.png"), 9, 9, 1, 0);
     let text = refused("big.png", None);
-    assert!(text.contains("big.png: is 9×9 with 1 channel without `resize`; the network reads 3×5"), "{text}");
+    assert!(
+        text.contains(
+            "big.png: is 9×9 (height × width) with 1 channel; the network reads 3×5: set `preprocess.resize`"
+        ),
+        "{text}"
+    );
+    std::fs::write(path("cut.jpg"), b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01").unwrap();
+    let text = refused("cut.jpg", None);
+    assert!(text.contains("cut.jpg: cannot be decoded: ") && text.lines().count() == 1, "{text}");
 }
