@@ -4,6 +4,7 @@ use super::arguments::{Format, Run};
 use super::machine::present;
 use super::output::Output;
 use super::progress::Quiet;
+use crate::check::Loss;
 use crate::driver::{self, Failure, Options};
 use netc_runtime::data::Answer;
 use netc_runtime::predict::{Prediction, predict, predict_samples, save_outputs, top};
@@ -11,6 +12,9 @@ use netc_runtime::program::Manifest;
 
 /// Images in a batch at most: enough to keep the threads busy.
 const BATCH: usize = 16;
+
+/// Values of an output shown at most.
+const VALUES: usize = 10;
 
 /// Classifies the images.
 pub fn run(arguments: &Run, output: &mut Output) -> Result<(), Failure> {
@@ -29,11 +33,7 @@ pub fn run(arguments: &Run, output: &mut Output) -> Result<(), Failure> {
             let data = netc_runtime::data::open(path, session.manifest())?;
             let test = data.judge();
             let indices: Vec<usize> = (0..count.min(test.len())).collect();
-            let mut predictions = predict_samples(&mut session, test.as_ref(), &indices, &mut progress)?;
-            for (prediction, index) in predictions.iter_mut().zip(indices) {
-                prediction.name = format!("test image {index}");
-            }
-            predictions
+            predict_samples(&mut session, test.as_ref(), &indices, &mut progress)?
         }
     };
     drop(progress);
@@ -41,12 +41,17 @@ pub fn run(arguments: &Run, output: &mut Output) -> Result<(), Failure> {
     if let Some(path) = &arguments.output {
         save_outputs(path, manifest, &predictions)?;
     }
+    // What is trained by squared error gives values, and no classes.
+    let values = network.train.as_ref().is_some_and(|recipe| recipe.loss == Loss::Mse);
     match arguments.spec.format {
         Format::Text => {
             for prediction in &predictions {
-                output.line(&line(manifest, prediction, arguments.top))?;
+                output.line(&match values {
+                    true => line_of_values(prediction),
+                    false => line(manifest, prediction, arguments.top),
+                })?;
             }
-            let judged: Vec<bool> = predictions.iter().filter_map(|p| right(manifest, p)).collect();
+            let judged: Vec<bool> = predictions.iter().filter(|_| !values).filter_map(|p| right(manifest, p)).collect();
             if !judged.is_empty() {
                 let count = judged.iter().filter(|right| **right).count();
                 output.line(&format!("{count} of {} right", judged.len()))?;
@@ -59,12 +64,16 @@ pub fn run(arguments: &Run, output: &mut Output) -> Result<(), Failure> {
         Format::Json => {
             let results: Vec<serde_json::Value> = predictions
                 .iter()
-                .map(|p| {
-                    serde_json::json!({
+                .map(|p| match (values, &p.answer) {
+                    (true, Some(Answer::Values(targets))) => {
+                        serde_json::json!({ "input": p.name, "outputs": p.output, "targets": targets })
+                    }
+                    (true, _) => serde_json::json!({ "input": p.name, "outputs": p.output }),
+                    (false, _) => serde_json::json!({
                         "input": p.name,
                         "classes": top(manifest, &p.output, arguments.top),
                         "label": label(p),
-                    })
+                    }),
                 })
                 .collect();
             output.json(&serde_json::json!({ "network": network.name, "results": results }))
@@ -86,6 +95,24 @@ fn line(manifest: &Manifest, prediction: &Prediction, count: usize) -> String {
         text.push_str(&format!("   ({verdict}: it is {})", name(label, manifest.classes.get(label))));
     }
     text
+}
+
+/// One image's values, and what they should have been if that is known.
+fn line_of_values(prediction: &Prediction) -> String {
+    let mut text = format!("{}: {}", prediction.name, listed(&prediction.output));
+    if let Some(Answer::Values(targets)) = &prediction.answer {
+        text.push_str(&format!("   (it is {})", listed(targets)));
+    }
+    text
+}
+
+/// The first few of `values`.
+fn listed(values: &[f32]) -> String {
+    let shown: Vec<String> = values.iter().take(VALUES).map(f32::to_string).collect();
+    match values.len().checked_sub(VALUES) {
+        None | Some(0) => shown.join(", "),
+        Some(more) => format!("{}, … and {more} more (--output writes all)", shown.join(", ")),
+    }
 }
 
 /// Whether the most probable class is the true one, if that is known.

@@ -146,3 +146,28 @@ fn a_damaged_cache_is_mended() {
     assert_eq!(w.read("run1/weights.safetensors"), w.read("run3/weights.safetensors"));
     assert_eq!(libraries().len(), 1);
 }
+
+#[test]
+fn a_network_of_values_prints_values() {
+    let w = Workshop::new();
+    let spec = crate::workshop::TINY.replace("classes: [left, right, both]\n", "");
+    w.write("values.yaml", spec.replace("cross_entropy", "mse").replace("lr: 0.1", "lr: 0.01"));
+    let bytes = |count: usize| -> Vec<u8> { (0..count).flat_map(|i| ((i % 7) as f32 / 7.0).to_le_bytes()).collect() };
+    let (images, targets) = (bytes(40 * 64), bytes(40 * 3));
+    let view = |shape: &[usize], data| {
+        safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.to_vec(), data).unwrap()
+    };
+    let tensors = [("images", view(&[40, 1, 8, 8], &images)), ("targets", view(&[40, 3], &targets))];
+    w.write("data.safetensors", safetensors::serialize(tensors, None).unwrap());
+    w.netc("train values.yaml --data data.safetensors -o run --steps 4").fine();
+    let run = "run values.yaml --weights run/weights.safetensors --data data.safetensors --samples 2";
+    let out = w.netc(run).fine();
+    assert!(out.contains("(it is ") && !out.contains('%') && !out.contains("class"), "{out}");
+    let told = w.netc(&format!("{run} --format json")).json();
+    let first = &told["results"][0];
+    let outputs: Vec<f64> = first["outputs"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
+    assert_eq!((outputs.len(), first["targets"].as_array().unwrap().len()), (3, 3), "{told}");
+    assert!(first.get("classes").is_none());
+    let shown: f64 = out.split(": ").nth(1).unwrap().split(',').next().unwrap().parse().unwrap();
+    assert!((shown - outputs[0]).abs() < 1e-6, "{out} {told}");
+}
