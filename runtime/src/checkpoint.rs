@@ -4,6 +4,7 @@
 //! where training stood ([`Position`]), so that training goes on as if it had never stopped.
 
 use crate::error::{Error, Result};
+use crate::evaluate::strange;
 use crate::program::{Manifest, StateInfo, StateRole};
 use crate::session::Session;
 use crate::tensorfile::{self, TensorData, TensorFile};
@@ -70,7 +71,7 @@ pub fn save_checkpoint(session: &Session, path: &Path, position: &Position) -> R
 }
 
 /// Loads parameters and buffers from a weights file or checkpoint. A file that does not fit changes nothing; if reading
-/// fails half-way, part of the weights are the file's.
+/// fails half-way, or meets values that are no finite numbers, part of the weights are the file's.
 pub fn load_weights(session: &mut Session, path: &Path) -> Result<()> {
     let file = TensorFile::open(path)?;
     load(session, &file, Part::Weights)
@@ -93,8 +94,7 @@ pub fn load_checkpoint(session: &mut Session, path: &Path) -> Result<Position> {
 pub fn not_finite(session: &Session) -> Option<&StateInfo> {
     session.manifest().states.iter().find(|info| {
         let values: &[f32] = bytemuck::cast_slice(session.state_bytes(info));
-        // Folded, not searched: this way it runs at the speed of memory.
-        !values.iter().fold(true, |finite, x| finite & x.is_finite())
+        strange(values).is_some()
     })
 }
 
@@ -152,7 +152,12 @@ fn load(session: &mut Session, file: &TensorFile, part: Part) -> Result<()> {
     // Straight into the state block: a second copy of all weights would be more memory than the program was said to need.
     let states: Vec<StateInfo> = session.manifest().states.iter().filter(|s| part.wants(s)).cloned().collect();
     for state in &states {
-        file.read(&file.tensors()[&state.name], 0, session.state_bytes_mut(state))?;
+        let entry = &file.tensors()[&state.name];
+        file.read(entry, 0, session.state_bytes_mut(state))?;
+        if let Some(value) = strange(bytemuck::cast_slice(session.state_bytes(state))) {
+            let cause = format!("has `{}` that holds {value}; finite numbers are needed", state.name);
+            return Err(Error::file(file.path(), cause));
+        }
     }
     Ok(())
 }

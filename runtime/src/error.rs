@@ -63,13 +63,16 @@ pub enum Error {
     Diverged {
         /// What is not finite: `the loss is NaN`.
         what: String,
-        /// Steps done before, since the start of training.
+        /// The step, counted from 1 since the start of training.
         step: u64,
         /// The rate of that step.
         learning_rate: f64,
         /// What to try, and which checkpoint is the last good one.
         advice: String,
     },
+    /// The observer broke off the work.
+    #[error("stopped")]
+    Stopped,
     /// The program broke its contract: a bug in whatever made it.
     #[error("program {program}: {cause}")]
     Contract {
@@ -99,7 +102,11 @@ impl Error {
     pub fn blame(&self) -> Blame {
         match self {
             Error::Io { .. } | Error::Memory { .. } | Error::Thread { .. } => Blame::Environment,
-            Error::File { .. } | Error::Mismatch { .. } | Error::Request(_) | Error::Diverged { .. } => Blame::User,
+            Error::File { .. }
+            | Error::Mismatch { .. }
+            | Error::Request(_)
+            | Error::Diverged { .. }
+            | Error::Stopped => Blame::User,
             Error::Contract { .. } => Blame::Compiler,
         }
     }

@@ -22,7 +22,8 @@ pub struct Evaluation {
     pub top5: Option<f64>,
 }
 
-/// Runs `infer` over all of `dataset`, in order. The last batch is filled up, and what fills it is not counted.
+/// Runs `infer` over all of `dataset`, in order. The last batch is filled up, and what fills it is not counted. An
+/// output that is no number is an error.
 pub fn evaluate(
     session: &mut Session,
     dataset: &Arc<dyn Dataset>,
@@ -52,6 +53,9 @@ pub fn evaluate(
         feed(session, &batch, "infer")?;
         let output = session.infer()?;
         let rows = output.chunks_exact(outputs.max(1)).take(batch.images);
+        if let Some((row, value)) = rows.clone().enumerate().find_map(|(row, values)| Some((row, strange(values)?))) {
+            return Err(dataset.blame(done + row, overflow(value)));
+        }
         if batch.labels.is_empty() {
             let targets = batch.targets.chunks_exact(outputs.max(1));
             loss += rows.zip(targets).map(|(row, target)| squared_error(row, target)).sum::<f64>();
@@ -66,7 +70,9 @@ pub fn evaluate(
             }
         }
         done += batch.images;
-        observer.evaluate(done, images);
+        if observer.evaluate(done, images).is_break() {
+            return Err(Error::Stopped);
+        }
     }
     let share = |count: usize| count as f64 / images as f64;
     Ok(Evaluation {
@@ -75,6 +81,20 @@ pub fn evaluate(
         top1: labelled.then(|| share(top1)),
         top5: (labelled && outputs > 5).then(|| share(top5)),
     })
+}
+
+/// The first value that is no finite number.
+pub(crate) fn strange(values: &[f32]) -> Option<f32> {
+    // Folded, not searched: this way it runs at the speed of memory.
+    if values.iter().fold(true, |finite, x| finite & x.is_finite()) {
+        return None;
+    }
+    values.iter().copied().find(|x| !x.is_finite())
+}
+
+/// What is wrong with an image for which the network's output is `value`; weights and inputs are finite numbers.
+pub(crate) fn overflow(value: f32) -> String {
+    format!("makes the network give {value}: its values overflow")
 }
 
 /// How many classes beat `label`: 0 if it is the most probable. Of equals the first wins; what is no number beats all

@@ -4,10 +4,17 @@ use crate::checkpoint::{Position, not_finite, save_checkpoint, save_weights};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::session::Session;
+use crate::tensorfile::TensorFile;
 use serde::Serialize;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+
+/// What to try when training diverges.
+pub(crate) const LOWER: &str = "try a lower learning rate, a warm-up, or other initial values";
+
+/// What to try when it does so before anything was learnt.
+pub(crate) const LOOK: &str = "no rate has had an effect yet: look at the data and the initial weights";
 
 /// A run's folder, open for training.
 pub struct Run {
@@ -26,15 +33,7 @@ struct Line<'a, T: Serialize> {
 impl Run {
     /// Begins a run in a folder that holds none; creates it.
     pub fn create(folder: &Path) -> Result<Run> {
-        if folder.exists() {
-            let weights = weights_path(folder);
-            if weights.exists() || latest_checkpoint(folder)?.is_some() {
-                return Err(Error::Request(format!(
-                    "{} already holds a training run: continue it with --resume, or choose another folder",
-                    folder.display()
-                )));
-            }
-        }
+        check(folder, false)?;
         files::create_folder(&folder.join("checkpoints"))?;
         // Whatever log there is belongs to a run that never saved anything.
         files::write_atomically(&log_path(folder), |_| Ok(()))?;
@@ -87,7 +86,7 @@ impl Run {
     pub fn save(&self, session: &Session, position: &Position, learning_rate: f64, keep: usize) -> Result<PathBuf> {
         if let Some(state) = not_finite(session) {
             let what = format!("`{}` holds values that are no finite numbers", state.name);
-            return Err(self.diverged(what, position.step, learning_rate));
+            return Err(self.diverged(what, position.step, learning_rate, LOWER));
         }
         let folder = self.folder.join("checkpoints");
         let path = folder.join(format!("step-{:08}.safetensors", position.step));
@@ -100,15 +99,43 @@ impl Run {
         Ok(path)
     }
 
-    /// The error for training that has left the numbers.
-    pub fn diverged(&self, what: String, step: u64, learning_rate: f64) -> Error {
+    /// The error for training that has left the numbers, with what to try.
+    pub fn diverged(&self, what: String, step: u64, learning_rate: f64, advice: &str) -> Error {
         let last = match latest_checkpoint(&self.folder) {
             Ok(Some(path)) => format!("; the last good checkpoint is {}", path.display()),
             _ => String::new(),
         };
-        let advice = format!("try a lower learning rate, a warm-up, or other initial values{last}");
+        let advice = format!("{advice}{last}");
         Error::Diverged { what, step, learning_rate, advice }
     }
+}
+
+/// Refuses a folder that cannot be used: to begin in it, it must hold no run; to resume, a checkpoint.
+pub fn check(folder: &Path, resume: bool) -> Result<()> {
+    if folder.exists() && !folder.is_dir() {
+        let taken = std::io::Error::new(std::io::ErrorKind::NotADirectory, "there is a file of that name");
+        return Err(Error::io("create folder", folder, taken));
+    }
+    let checkpoint = latest_checkpoint(folder)?.is_some();
+    let cause = match resume {
+        true if !checkpoint => "holds no checkpoint to resume from; start without --resume",
+        false if checkpoint || weights_path(folder).exists() => {
+            "already holds a training run: continue it with --resume, or choose another folder"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::Request(format!("{} {cause}", folder.display())))
+}
+
+/// The error for the newest checkpoint being damaged, with what can be done about it.
+pub fn damaged(folder: &Path, checkpoint: &Path, offset: Option<u64>, cause: &str) -> Error {
+    let others = checkpoints(folder).unwrap_or_default();
+    let good = others.into_iter().rev().find(|path| path != checkpoint && TensorFile::open(path).is_ok());
+    let remedy = match good {
+        Some(path) => format!("delete that file, and --resume goes on from {}", path.display()),
+        None => "there is no other checkpoint that can be read: start again without --resume".to_owned(),
+    };
+    Error::File { path: checkpoint.to_owned(), offset, cause: format!("{cause}\n  = {remedy}") }
 }
 
 /// The newest checkpoint in a run's folder.

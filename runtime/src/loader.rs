@@ -5,6 +5,7 @@
 
 use crate::data::{Answer, Dataset, Image, Input};
 use crate::error::{Error, Result};
+use crate::evaluate::strange;
 use crate::preprocess::Geometry;
 use crate::random::Stream;
 use crate::session::Session;
@@ -146,6 +147,9 @@ impl LoaderPlan {
                     self.geometry.prepare(image, random, &mut pixels[slot * values..][..values]).map_err(wrong)?;
                 }
                 (Inputs::Values(all), Input::Tensor(one)) if one.len() == values => {
+                    if let Some(value) = strange(one) {
+                        return Err(wrong(holds(value)));
+                    }
                     all[slot * values..][..values].copy_from_slice(one);
                 }
                 (Inputs::Values(_), Input::Tensor(_) | Input::Image(_)) | (Inputs::Pixels(_), Input::Tensor(_)) => {
@@ -154,11 +158,21 @@ impl LoaderPlan {
             }
             match sample.answer {
                 Answer::Class(class) => batch.labels.push(class as i32),
-                Answer::Values(target) => batch.targets.extend(target),
+                Answer::Values(target) => {
+                    if let Some(value) = strange(&target) {
+                        return Err(self.dataset.blame(index as usize, format!("has {value} among its targets")));
+                    }
+                    batch.targets.extend(target);
+                }
             }
         }
         Ok(batch)
     }
+}
+
+/// What is wrong with an input that holds `value`.
+pub(crate) fn holds(value: f32) -> String {
+    format!("holds {value}; finite numbers are needed")
 }
 
 /// Prepares a batch of single images, as [`Loader`] does for evaluation.

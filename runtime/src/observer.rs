@@ -33,7 +33,7 @@ pub struct Start {
 pub struct StepReport {
     /// Steps done since the start of training.
     pub step: u64,
-    /// The current epoch, from 0.
+    /// The current epoch, from 1.
     pub epoch: u64,
     /// Steps done in this epoch.
     pub epoch_step: u64,
@@ -52,7 +52,7 @@ pub struct StepReport {
 /// An epoch, done.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EpochReport {
-    /// The epoch, from 0.
+    /// The epoch, from 1.
     pub epoch: u64,
     /// Steps done since the start of training.
     pub step: u64,
@@ -71,7 +71,7 @@ pub struct EpochReport {
 pub struct TestReport {
     /// Steps done since the start of training.
     pub step: u64,
-    /// The current epoch, from 0.
+    /// The current epoch, from 1.
     pub epoch: u64,
     /// On the held-out part.
     pub test: Evaluation,
@@ -89,8 +89,11 @@ pub trait Observer {
         ControlFlow::Continue(())
     }
 
-    /// So many images of so many were evaluated or classified.
-    fn evaluate(&mut self, _done: usize, _total: usize) {}
+    /// So many images of so many were evaluated or classified. `Break` breaks it off; training then saves a
+    /// checkpoint, and what was broken off is done when it is resumed.
+    fn evaluate(&mut self, _done: usize, _total: usize) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
 
     /// The network was judged within an epoch.
     fn test(&mut self, _report: &TestReport) {}

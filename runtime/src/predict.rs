@@ -2,7 +2,8 @@
 
 use crate::data::{Answer, Dataset, Image, Input, check_shape, decode, read_images};
 use crate::error::{Error, Result};
-use crate::loader::{Batch, Inputs, feed, prepare_images};
+use crate::evaluate::{overflow, strange};
+use crate::loader::{Batch, Inputs, feed, holds, prepare_images};
 use crate::observer::Observer;
 use crate::preprocess::Geometry;
 use crate::program::Manifest;
@@ -10,6 +11,7 @@ use crate::session::Session;
 use crate::tensorfile::{self, TensorData};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// The network's output for one image.
@@ -76,7 +78,7 @@ pub fn predict_samples(
             Input::Image(image) => Source::Image(image.into_owned()),
             Input::Tensor(values) => Source::Values(values),
         };
-        runner.add(format!("[{index}]"), Path::new(""), source, Some(sample.answer), observer)?;
+        runner.add(format!("test image {index}"), Path::new(""), source, Some(sample.answer), observer)?;
     }
     runner.finish(observer)
 }
@@ -110,6 +112,11 @@ impl<'a> Runner<'a> {
         if self.waiting.len() == self.session.manifest().batch || !self.waiting.first().is_none_or(same_kind) {
             self.run(observer)?;
         }
+        if let Source::Values(values) = &source
+            && let Some(value) = strange(values)
+        {
+            return Err(Error::Request(format!("{name} {}", holds(value))));
+        }
         self.waiting.push((Prediction { name, output: Vec::new(), answer }, path.to_owned(), source));
         Ok(())
     }
@@ -132,7 +139,7 @@ impl<'a> Runner<'a> {
             prepare_images(&self.geometry, &images, size).map_err(|(index, cause)| {
                 let (prediction, path, _) = &self.waiting[index];
                 match path.as_os_str().is_empty() {
-                    true => Error::Request(format!("sample {} {cause}", prediction.name)),
+                    true => Error::Request(format!("{} {cause}", prediction.name)),
                     false => Error::file(path, cause),
                 }
             })?
@@ -144,11 +151,16 @@ impl<'a> Runner<'a> {
         feed(self.session, &batch, "infer")?;
         let rows = self.session.infer()?.chunks_exact(outputs.max(1));
         for ((mut prediction, _, _), row) in self.waiting.drain(..).zip(rows) {
+            if let Some(value) = strange(row) {
+                return Err(Error::Request(format!("{} {}", prediction.name, overflow(value))));
+            }
             prediction.output = row.to_vec();
             self.done.push(prediction);
         }
-        observer.evaluate(self.done.len(), self.expected.max(self.done.len()));
-        Ok(())
+        match observer.evaluate(self.done.len(), self.expected.max(self.done.len())) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::Stopped),
+        }
     }
 
     fn finish(mut self, observer: &mut dyn Observer) -> Result<Vec<Prediction>> {

@@ -8,7 +8,7 @@ use crate::checkpoint::{Position, Sums, load_checkpoint, load_weights};
 use crate::data::{Dataset, Split, spread};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, evaluate, rank};
-use crate::journal::{Run, latest_checkpoint};
+use crate::journal::{self, LOOK, LOWER, Run, latest_checkpoint};
 use crate::loader::{Batch, Loader, LoaderPlan, feed};
 use crate::observer::{EpochReport, Observer, Start, StepReport, TestReport};
 use crate::preprocess::Geometry;
@@ -160,11 +160,12 @@ fn begin(session: &mut Session, options: &TrainOptions, images: usize) -> Result
     if options.weights.is_some() {
         return Err(Error::Request("--resume goes on with the run's own weights; leave out --weights".to_owned()));
     }
-    let missing = || {
-        Error::Request(format!("{} holds no checkpoint to resume from; start without --resume", options.out.display()))
-    };
-    let checkpoint = latest_checkpoint(&options.out)?.ok_or_else(missing)?;
-    let mut position = load_checkpoint(session, &checkpoint)?;
+    journal::check(&options.out, true)?;
+    let checkpoint = latest_checkpoint(&options.out)?.unwrap_or_default();
+    let mut position = load_checkpoint(session, &checkpoint).map_err(|e| match e {
+        Error::File { path, offset, cause } => journal::damaged(&options.out, &path, offset, &cause),
+        other => other,
+    })?;
     if let Some(seed) = options.seed.filter(|&seed| seed != position.seed) {
         let cause = format!("the run in {} has seed {}, not {seed}", options.out.display(), position.seed);
         return Err(Error::Request(cause));
@@ -237,28 +238,39 @@ impl Trainer<'_> {
         self.observer.start(&start);
         self.run.note("start", &start)?;
         let (mut test, mut stopped) = (None, false);
-        while self.position.step < self.total_steps && !stopped {
+        // An epoch whose steps are done may still have to be judged.
+        while !stopped && (self.position.step < self.total_steps || self.at_end_of_epoch()) {
             stopped = self.run_epoch()?.is_break();
-            let whole = self.position.epoch_step == self.steps_per_epoch;
             // The last epoch counts as one even if the number of steps cuts it short.
-            if whole || !stopped {
-                test = self.judge()?;
+            if !stopped {
+                match self.judge() {
+                    Ok(found) => test = found,
+                    Err(Error::Stopped) => stopped = true,
+                    // Saved before it is told: what was learnt is not lost to an image that cannot be judged.
+                    Err(error) => return self.save().and(Err(error)),
+                }
+            }
+            if !stopped {
                 let report = self.report(test.clone());
                 self.observer.epoch(&report);
                 self.run.note("epoch", &report)?;
-            }
-            if whole {
-                self.finish_epoch(test.as_ref());
+                if self.at_end_of_epoch() {
+                    self.finish_epoch(test.as_ref());
+                }
             }
             self.save()?;
         }
         Ok(Summary { position: self.position.clone(), test, stopped, weights: self.run.weights() })
     }
 
+    fn at_end_of_epoch(&self) -> bool {
+        self.position.epoch_step == self.steps_per_epoch
+    }
+
     /// Steps to the end of the epoch or of training.
     fn run_epoch(&mut self) -> Result<ControlFlow<()>> {
         let first = self.position.epoch_step;
-        let end = self.steps_per_epoch.min(first + (self.total_steps - self.position.step));
+        let end = self.steps_per_epoch.min(first + self.total_steps.saturating_sub(self.position.step));
         let (seed, epoch) = (self.position.seed, self.position.epoch);
         let images = self.train.len();
         let order = if self.recipe.shuffle {
@@ -289,9 +301,11 @@ impl Trainer<'_> {
             let due = |every: Option<u64>| {
                 report.epoch_step != end && every.is_some_and(|n| report.step.is_multiple_of(n.max(1)))
             };
-            if due(self.options.evaluate_every)
-                && let Some(test) = self.judge()?
-            {
+            let judged = match due(self.options.evaluate_every).then(|| self.judge()).transpose() {
+                Err(Error::Stopped) => return Ok(ControlFlow::Break(())),
+                judged => judged?.flatten(),
+            };
+            if let Some(test) = judged {
                 let report = TestReport { step: report.step, epoch: report.epoch, test, seconds: self.seconds() };
                 self.observer.test(&report);
                 self.run.note("test", &report)?;
@@ -314,7 +328,8 @@ impl Trainer<'_> {
         self.rate = learning_rate(&self.recipe.learning_rate, moment, &self.position.plateau);
         let loss = self.session.train(self.rate as f32, self.position.step, self.position.seed)?.loss;
         if !loss.is_finite() {
-            return Err(self.run.diverged(format!("the loss is {loss}"), self.position.step, self.rate));
+            let (step, advice) = (self.position.step + 1, if self.position.step == 0 { LOOK } else { LOWER });
+            return Err(self.run.diverged(format!("the loss is {loss}"), step, self.rate, advice));
         }
         let sums = &mut self.position.sums;
         sums.loss += f64::from(loss);
@@ -330,7 +345,7 @@ impl Trainer<'_> {
         self.position.epoch_step += 1;
         Ok(StepReport {
             step: self.position.step,
-            epoch: self.position.epoch,
+            epoch: self.position.epoch + 1,
             epoch_step: self.position.epoch_step,
             loss,
             mean_loss: mean_loss(&self.position.sums),
@@ -349,7 +364,7 @@ impl Trainer<'_> {
 
     fn report(&self, test: Option<Evaluation>) -> EpochReport {
         EpochReport {
-            epoch: self.position.epoch,
+            epoch: self.position.epoch + 1,
             step: self.position.step,
             mean_loss: mean_loss(&self.position.sums),
             accuracy: accuracy(&self.position.sums),

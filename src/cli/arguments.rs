@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "netc", version, about, max_term_width = 100, propagate_version = true)]
 #[command(after_help = "Exit codes: 0 done; 1 the spec or the data is wrong; 2 bad usage;\n3 the environment \
-                        failed (files, devices); 101 a bug in netc.")]
+                        failed (files, devices); 101 a bug in netc; 130 ended by Ctrl-C.")]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -22,7 +22,7 @@ pub enum Command {
     Check(Check),
     /// Compile a spec to a native library with a C header and a manifest
     Compile(Compile),
-    /// Train a network; RUN gets weights.safetensors, checkpoints/ and log.jsonl
+    /// Train a network; RUN gets weights.safetensors, checkpoints/ and log.jsonl; Ctrl-C saves and stops
     Train(Train),
     /// Measure a trained network on the test part of a data set: top-1, top-5, loss
     Eval(Eval),

@@ -8,6 +8,7 @@ mod check;
 mod compile;
 mod dump;
 mod eval;
+mod interrupt;
 mod machine;
 mod output;
 mod progress;
@@ -71,7 +72,11 @@ fn report(failure: &Failure, format: Format, output: &mut Output) {
     if format == Format::Json {
         let told = match failure {
             Failure::Spec(refused) => serde_json::json!({ "error": "spec", "diagnostics": refused.json() }),
-            Failure::Data(text) | Failure::Usage(text) | Failure::Environment(text) | Failure::Bug(text) => {
+            Failure::Data(text)
+            | Failure::Usage(text)
+            | Failure::Environment(text)
+            | Failure::Interrupted(text)
+            | Failure::Bug(text) => {
                 serde_json::json!({ "error": failure.kind(), "message": plain(text) })
             }
         };
@@ -82,6 +87,7 @@ fn report(failure: &Failure, format: Format, output: &mut Output) {
     complain(&plain(&match failure {
         Failure::Spec(refused) => refused.render(output::colour()),
         Failure::Data(text) | Failure::Usage(text) | Failure::Environment(text) => format!("error: {text}"),
+        Failure::Interrupted(text) => text.clone(),
         Failure::Bug(text) => bug(text),
     }));
 }

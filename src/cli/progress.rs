@@ -26,9 +26,7 @@ impl Observer for Quiet {
         self.0.as_mut().map_or(ControlFlow::Continue(()), |bars| bars.step(report))
     }
 
-    fn evaluate(&mut self, done: usize, total: usize) {
-        if let Some(bars) = &mut self.0 {
-            bars.evaluate(done, total);
-        }
+    fn evaluate(&mut self, done: usize, total: usize) -> ControlFlow<()> {
+        self.0.as_mut().map_or(ControlFlow::Continue(()), |bars| bars.evaluate(done, total))
     }
 }

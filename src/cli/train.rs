@@ -11,6 +11,8 @@ use netc_runtime::evaluate::Evaluation;
 use netc_runtime::observer::{EpochReport, Observer, Start, StepReport, TestReport};
 use netc_runtime::train::TrainOptions;
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// Trains; one line an epoch goes to standard output, progress to a terminal.
@@ -21,6 +23,11 @@ pub fn train(arguments: &Train, output: &mut Output) -> Result<(), Failure> {
     present([&arguments.data].into_iter().chain(&arguments.weights))?;
     let checked = driver::check(driver::read(&arguments.spec.path, &arguments.spec.sets)?)?;
     let options = super::compile::options(&checked, Some(super::arguments::Mode::Train), arguments.batch, "cpu")?;
+    // Whatever can be refused is refused before the work of compiling and reading data.
+    netc_runtime::journal::check(&arguments.run, arguments.resume)?;
+    if let Some(weights) = &arguments.weights {
+        netc_runtime::tensorfile::TensorFile::open(weights)?;
+    }
     let mut session = machine.session(&checked.network, &options)?;
     let network = checked.network.name.clone();
     warn(checked);
@@ -46,12 +53,29 @@ pub fn train(arguments: &Train, output: &mut Output) -> Result<(), Failure> {
     how.evaluate_every = arguments.evaluate_every.map(|n| n as u64);
     how.test_images = arguments.test_images;
     how.log_every = arguments.log_every as u64;
-    let mut watcher = Watcher { output, text, progress: Quiet::default(), start: None, trouble: None };
+    let mut watcher = Watcher {
+        output,
+        text,
+        progress: Quiet::default(),
+        start: None,
+        worked: false,
+        trouble: None,
+        interrupted: super::interrupt::watch()?,
+    };
     let summary = netc_runtime::train::train(&mut session, &data, &how, &mut watcher)?;
-    if let Some(failure) = watcher.trouble {
+    let Watcher { output, progress, worked, trouble, .. } = watcher;
+    drop(progress);
+    if let Some(failure) = trouble {
         return Err(failure);
     }
-    if text {
+    let step = summary.position.step;
+    if summary.stopped {
+        return Err(Failure::Interrupted(format!("stopped at step {step}; go on with --resume")));
+    }
+    if text && !worked {
+        let more = "nothing is left to do; a larger number of --epochs or --steps goes on";
+        output.line(&format!("{} is already at step {step}: {more}", arguments.run.display()))?;
+    } else if text {
         output.line(&format!("weights in {}", summary.weights.display()))?;
         if !summary.stopped && data.test.is_empty() {
             complain("warning: no image was held out, so nobody knows how good the network is");
@@ -59,7 +83,7 @@ pub fn train(arguments: &Train, output: &mut Output) -> Result<(), Failure> {
     } else {
         output.json(&serde_json::json!({
             "network": network,
-            "steps": summary.position.step,
+            "steps": step,
             "weights": summary.weights,
             "test": summary.test,
             "seconds": start.elapsed().as_secs_f64(),
@@ -85,7 +109,11 @@ struct Watcher<'a> {
     text: bool,
     progress: Quiet,
     start: Option<Start>,
+    /// Whether there was anything to do.
+    worked: bool,
     trouble: Option<Failure>,
+    /// Set by Ctrl-C.
+    interrupted: Arc<AtomicBool>,
 }
 
 impl Observer for Watcher<'_> {
@@ -95,12 +123,14 @@ impl Observer for Watcher<'_> {
     }
 
     fn step(&mut self, report: &StepReport) -> ControlFlow<()> {
+        self.worked = true;
         let _ = self.progress.step(report);
-        if self.trouble.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        self.go_on()
     }
 
-    fn evaluate(&mut self, done: usize, total: usize) {
-        self.progress.evaluate(done, total);
+    fn evaluate(&mut self, done: usize, total: usize) -> ControlFlow<()> {
+        let _ = self.progress.evaluate(done, total);
+        self.go_on()
     }
 
     fn test(&mut self, report: &TestReport) {
@@ -109,7 +139,8 @@ impl Observer for Watcher<'_> {
     }
 
     fn epoch(&mut self, report: &EpochReport) {
-        let mut line = format!("epoch {:>3}  step {:>6}  loss {:.4}", report.epoch + 1, report.step, report.mean_loss);
+        self.worked = true;
+        let mut line = format!("epoch {:>3}  step {:>6}  loss {:.4}", report.epoch, report.step, report.mean_loss);
         if let Some(accuracy) = report.accuracy {
             line.push_str(&format!(", {:.2} % right", 100.0 * accuracy));
         }
@@ -122,6 +153,11 @@ impl Observer for Watcher<'_> {
 }
 
 impl Watcher<'_> {
+    fn go_on(&self) -> ControlFlow<()> {
+        let stop = self.trouble.is_some() || self.interrupted.load(Ordering::Relaxed);
+        if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
     /// Writes a line of results, with the bars out of its way.
     fn say(&mut self, line: &str) {
         self.progress = Quiet::default();

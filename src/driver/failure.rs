@@ -15,6 +15,8 @@ pub enum Failure {
     Usage(String),
     /// A file cannot be read or written, a device is missing.
     Environment(String),
+    /// The user ended it with Ctrl-C.
+    Interrupted(String),
     /// netc is wrong.
     Bug(String),
 }
@@ -49,6 +51,8 @@ impl Failure {
             Failure::Usage(_) => 2,
             Failure::Environment(_) => 3,
             Failure::Bug(_) => 101,
+            // As shells have it: 128 and the signal's number.
+            Failure::Interrupted(_) => 130,
         }
     }
 
@@ -59,6 +63,7 @@ impl Failure {
             Failure::Data(_) => "data",
             Failure::Usage(_) => "usage",
             Failure::Environment(_) => "environment",
+            Failure::Interrupted(_) => "interrupted",
             Failure::Bug(_) => "bug",
         }
     }

@@ -207,7 +207,8 @@ fn a_loss_that_is_no_number_stops_training_and_spoils_nothing() {
     let done = w.netc("train tiny.yaml --data data -o run --resume --epochs 3 --set train.optimizer.sgd.lr=1e38");
     done.refused(1, &["step", "learning rate"]);
     assert_eq!(w.read("run/weights.safetensors"), before, "the weights of the good run are there");
-    w.netc("train tiny.yaml --data data -o run2 --epochs 3 --set train.optimizer.sgd.lr=1e38").refused(1, &["step"]);
+    w.netc("train tiny.yaml --data data -o run2 --epochs 3 --set train.optimizer.sgd.lr=1e38")
+        .refused(1, &["at step 2 ", "lower learning rate"]);
     assert!(!w.path("run2/weights.safetensors").exists(), "no weights of a run that went astray");
 }
 
@@ -269,6 +270,20 @@ fn standard_output_that_is_full_is_told_and_one_that_is_closed_is_not() {
     assert_eq!(w.shell("netc --help | true; exit ${PIPESTATUS[0]}").fine(), "");
     let done: Done = w.shell("netc dump tiny.yaml --stage graph | true; exit ${PIPESTATUS[0]}");
     assert_eq!(done.fine(), "");
+}
+
+#[test]
+fn a_run_folder_that_cannot_be_used_is_refused_before_any_work() {
+    let w = Workshop::new();
+    w.netc("train tiny.yaml --data data -o run --steps 1").fine();
+    w.write("file", "x");
+    w.write("bad.safetensors", "x");
+    let train = |rest: &str| w.netc(&format!("train tiny.yaml --data data --cache cache --steps 2 {rest}"));
+    train("-o run").refused(1, &["run already holds a training run", "--resume"]);
+    train("-o new --resume").refused(1, &["new holds no checkpoint"]);
+    train("-o file").refused(3, &["file", "there is a file of that name"]);
+    train("-o new --weights bad.safetensors").refused(1, &["bad.safetensors"]);
+    assert!(!w.path("cache").exists() && !w.path("new").exists(), "nothing was compiled");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Training: the same bytes for any number of threads and across interruptions, and it learns.
 
-use crate::workshop::{Workshop, sha256};
+use crate::workshop::{Done, Workshop, sha256};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -77,4 +77,39 @@ fn weights_are_taken_up_again() {
     w.netc("train tiny.yaml --data data -o more --steps 1 --weights run/weights.safetensors --set train.optimizer.sgd.lr=1.0e-12").fine();
     let measured = w.netc("eval tiny.yaml --data data --weights more/weights.safetensors --format json").json();
     assert!(measured["top1"].as_f64().unwrap() > 0.9, "{measured}");
+}
+
+#[test]
+fn ctrl_c_saves_and_resuming_ends_in_the_same_bytes() {
+    let w = Workshop::new();
+    let child = w
+        .command("train tiny.yaml --data data -o run --steps 1000000")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let start = Instant::now();
+    while !std::fs::read_to_string(w.path("run/log.jsonl")).is_ok_and(|log| log.lines().count() > 3) {
+        assert!(start.elapsed() < Duration::from_secs(60), "no step within a minute");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    w.shell(&format!("kill -INT {}", child.id())).fine();
+    let done = Done::from(child.wait_with_output().unwrap());
+    let step = done.stderr.strip_prefix("stopped at step ").and_then(|rest| rest.split_once(';'));
+    let Some((step, rest)) = step else { panic!("{done:#?}") };
+    assert_eq!((done.code, rest), (130, " go on with --resume\n"));
+    let step: u64 = step.parse().unwrap();
+    assert!(w.path(&format!("run/checkpoints/step-{step:08}.safetensors")).is_file());
+    let steps = step + 5;
+    w.netc(&format!("train tiny.yaml --data data -o run --resume --steps {steps}")).fine();
+    w.netc(&format!("train tiny.yaml --data data -o whole --steps {steps}")).fine();
+    assert_eq!(weights(&w, "run"), weights(&w, "whole"));
+}
+
+#[test]
+fn a_run_that_is_done_says_so() {
+    let w = Workshop::new();
+    w.netc("train tiny.yaml --data data -o run --steps 6").fine();
+    let out = w.netc("train tiny.yaml --data data -o run --steps 6 --resume").fine();
+    assert!(out.contains("run is already at step 6:") && !out.contains("weights in"), "{out}");
 }

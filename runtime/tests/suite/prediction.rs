@@ -151,3 +151,40 @@ fn inputs_that_cannot_be_read_say_why() {
     let text = refused("cut.jpg", None);
     assert!(text.contains("cut.jpg: cannot be decoded: ") && text.lines().count() == 1, "{text}");
 }
+
+#[test]
+fn what_is_no_finite_number_is_an_error_with_its_place() {
+    let mut session = knowing(&Softmax::default());
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let mut values: Vec<f32> = (1..3).flat_map(pixels).map(|p| f32::from(p) / 255.0).collect();
+    values[20] = f32::NAN;
+    let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+    std::fs::write(at("two.npy"), npy("<f4", false, "(2, 1, 3, 5)", &bytes)).unwrap();
+    let text = predict(&mut session, &[at("two.npy")], &mut Silent).unwrap_err().to_string();
+    assert!(text.contains("two.npy[1] holds NaN"), "{text}");
+
+    write_tensors(&at("test.safetensors"), 6, &[0; 6]);
+    let whole = std::fs::read(at("test.safetensors")).unwrap();
+    let start = TensorFile::open(&at("test.safetensors")).unwrap().tensors()["images"].offset as usize;
+    let mut bytes = whole.clone();
+    bytes[start + 4 * (4 * 15 + 2)..][..4].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    std::fs::write(at("test.safetensors"), bytes).unwrap();
+    let data = open(folder.path(), session.manifest()).unwrap();
+    let text = evaluate::evaluate(&mut session, &data.test, 1, &mut Silent).unwrap_err().to_string();
+    assert!(text.contains("test.safetensors: image 4 holds inf"), "{text}");
+
+    // Finite weights and inputs whose products are not.
+    std::fs::write(at("test.safetensors"), whole).unwrap();
+    session.state_mut("fc.weight").unwrap().fill(3e38);
+    let text = evaluate::evaluate(&mut session, &data.test, 1, &mut Silent).unwrap_err().to_string();
+    assert!(text.contains("test.safetensors: image 0 makes the network give inf"), "{text}");
+    let error = predict_samples(&mut session, &*data.test, &[2], &mut Silent).unwrap_err();
+    assert!(error.to_string().contains("test image 2 makes the network give inf"), "{error}");
+
+    session.state_mut("fc.weight").unwrap()[7] = f32::NAN;
+    netc_runtime::checkpoint::save_weights(&session, &at("w.safetensors")).unwrap();
+    let error = netc_runtime::checkpoint::load_weights(&mut session, &at("w.safetensors")).unwrap_err();
+    assert!(error.to_string().contains("w.safetensors: has `fc.weight` that holds NaN"), "{error}");
+    assert_eq!(error.blame(), netc_runtime::error::Blame::User);
+}

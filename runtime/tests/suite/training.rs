@@ -17,6 +17,7 @@ use std::sync::Arc;
 struct Notes {
     stop_at: Option<u64>,
     abort_at: Option<u64>,
+    stop_evaluation: bool,
     steps: Vec<StepReport>,
     epochs: Vec<EpochReport>,
     starts: Vec<observer::Start>,
@@ -35,6 +36,10 @@ impl Observer for Notes {
             std::process::abort();
         }
         if self.stop_at == Some(report.step) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn evaluate(&mut self, _done: usize, _total: usize) -> ControlFlow<()> {
+        if self.stop_evaluation { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     fn test(&mut self, report: &observer::TestReport) {
@@ -119,6 +124,9 @@ fn it_learns_and_reports() {
     let lines: Vec<serde_json::Value> = log.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!(lines.len(), 1 + 56 + 8);
     assert_eq!((lines[0]["kind"].as_str(), lines[0]["seed"].as_u64()), (Some("start"), Some(11)));
+    assert_eq!((lines[1]["step"].as_u64(), lines[1]["epoch"].as_u64()), (Some(1), Some(1)), "both count from 1");
+    assert_eq!((lines[8]["step"].as_u64(), lines[8]["epoch"].as_u64()), (Some(7), Some(1)));
+    assert_eq!((lines[9]["step"].as_u64(), lines[9]["epoch"].as_u64()), (Some(8), Some(2)));
     assert_eq!((lines[8]["kind"].as_str(), lines[8]["test"]["images"].as_u64()), (Some("epoch"), Some(10)));
     let names: Vec<_> = files::list(&run.join("checkpoints")).unwrap();
     assert_eq!(names.len(), 2);
@@ -163,6 +171,25 @@ fn resuming_anywhere_ends_in_the_same_bits() {
         let read = |run: &str| std::fs::read(bench.folder.path().join(run).join(last)).unwrap();
         assert_eq!(read(&name), read("whole"));
     }
+}
+
+#[test]
+fn an_evaluation_that_was_broken_off_is_made_up_for() {
+    let bench = bench(&lively());
+    bench.train(2, &bench.options("whole"), &mut Notes::default()).unwrap();
+    for (name, steps) in [("first", None), ("last", Some(7))] {
+        let options = TrainOptions { steps, ..bench.options(name) };
+        let mut notes = Notes { stop_evaluation: true, ..Notes::default() };
+        let summary = bench.train(1, &options, &mut notes).unwrap();
+        assert!(summary.stopped && notes.epochs.is_empty());
+        assert_eq!((summary.position.step, summary.position.epoch_step), (7, 7));
+        notes.stop_evaluation = false;
+        let summary = bench.train(1, &TrainOptions { resume: true, ..options }, &mut notes).unwrap();
+        assert!(!summary.stopped && summary.test.is_some());
+        assert_eq!((notes.epochs[0].epoch, notes.epochs[0].step), (1, 7));
+        assert_eq!(summary.position.epoch_step, 0);
+    }
+    assert_eq!(bench.weights("first"), bench.weights("whole"));
 }
 
 /// Set for the child process that is to die.
@@ -305,6 +332,19 @@ fn a_loss_that_is_no_number_ends_training_and_keeps_the_last_checkpoint() {
 }
 
 #[test]
+fn a_first_loss_that_is_no_number_is_not_blamed_on_the_rate() {
+    let bench = bench(&Softmax::default());
+    let mut session = session(&bench.program, 1);
+    session.state_mut("fc.weight").unwrap().fill(3e38);
+    let weights = bench.folder.path().join("huge.safetensors");
+    netc_runtime::checkpoint::save_weights(&session, &weights).unwrap();
+    let options = TrainOptions { weights: Some(weights), ..bench.options("run") };
+    let text = bench.train(1, &options, &mut Notes::default()).unwrap_err().to_string();
+    assert!(text.contains("at step 1 ") && text.contains("look at the data and the initial weights"), "{text}");
+    assert!(!text.contains("lower"), "{text}");
+}
+
+#[test]
 fn requests_that_cannot_be_met_are_refused() {
     let bench = bench(&Softmax::default());
     let refused = |options: &TrainOptions| match bench.train(1, options, &mut Notes::default()) {
@@ -348,4 +388,22 @@ fn corrupt_checkpoints_are_reported_when_resuming() {
         bench.train(1, &TrainOptions { resume: true, ..bench.options("run") }, &mut Notes::default()).unwrap_err();
     assert!(error.to_string().contains("step-00000003.safetensors, byte"), "{error}");
     assert!(error.to_string().contains("is truncated"), "{error}");
+    assert!(error.to_string().contains("no other checkpoint"), "{error}");
+}
+
+#[test]
+fn a_damaged_checkpoint_names_the_one_before() {
+    let bench = bench(&lively());
+    bench.train(1, &bench.options("whole"), &mut Notes::default()).unwrap();
+    bench.train(1, &TrainOptions { epochs: Some(2), ..bench.options("run") }, &mut Notes::default()).unwrap();
+    let newest = bench.folder.path().join("run/checkpoints/step-00000014.safetensors");
+    let whole = std::fs::read(&newest).unwrap();
+    let resume = TrainOptions { resume: true, ..bench.options("run") };
+    std::fs::write(&newest, &whole[..whole.len() - 9]).unwrap();
+    let text = bench.train(1, &resume, &mut Notes::default()).unwrap_err().to_string();
+    assert!(text.contains("step-00000014.safetensors, byte") && text.contains("delete that file"), "{text}");
+    assert!(text.contains("goes on from") && text.ends_with("step-00000007.safetensors"), "{text}");
+    std::fs::remove_file(&newest).unwrap();
+    bench.train(1, &resume, &mut Notes::default()).unwrap();
+    assert_eq!(std::fs::read(&newest).unwrap().len(), whole.len());
 }
