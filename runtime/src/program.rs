@@ -1,7 +1,7 @@
 //! The program contract: what `netc compile` writes and the runtime reads.
 //!
 //! A program is a native library plus a [`Manifest`] (JSON; the library also carries it as the NUL-terminated symbol
-//! `netc_manifest`). It has one entry point per [`Function`], each with the C signature
+//! `NAME_manifest`, of which `netc_manifest` is a weak alias). It has one entry point per [`Function`], each with the C signature
 //! `int32_t NAME(const netc_context *context)`.
 //!
 //! Memory belongs to the caller. A function reads and writes the *state* block (parameters, running statistics,
@@ -40,6 +40,26 @@ pub type ParallelBody = unsafe extern "C" fn(context: *const Context, scratch: *
 /// Calls `body` so that every index in `0..count` is done exactly once, each call with the scratch block of the
 /// thread that makes it, and returns when all are done. The result does not depend on the split.
 pub type ParallelFor = unsafe extern "C" fn(pool: *mut c_void, context: *const Context, count: i64, body: ParallelBody);
+
+/// Which ports share memory: the distinct blocks, and for each function those that its ports lie in. Functions share a
+/// block for ports of the same name, type and shape; within a function every port has a block of its own.
+pub fn share_ports(functions: &[Vec<Port>]) -> (Vec<Port>, Vec<Vec<usize>>) {
+    let mut blocks: Vec<Port> = Vec::new();
+    let mut bindings = Vec::new();
+    for ports in functions {
+        let mut binding: Vec<usize> = Vec::new();
+        for port in ports {
+            let known = (0..blocks.len()).find(|index| blocks[*index] == *port && !binding.contains(index));
+            let index = known.unwrap_or_else(|| {
+                blocks.push(port.clone());
+                blocks.len() - 1
+            });
+            binding.push(index);
+        }
+        bindings.push(binding);
+    }
+    (blocks, bindings)
+}
 
 /// A generated entry point; returns 0.
 pub type EntryPoint = unsafe extern "C" fn(context: *const Context) -> i32;
@@ -234,7 +254,7 @@ pub struct Function {
     /// Inputs. `init`: `seed`. `preprocess`: the input's name, u8. `infer`: the input's name, f32. `train`: that,
     /// `labels` (i32) or `targets` (f32), then those of `learning_rate` (`f32 []`), `step` (`i32 []`) and `seed` (`i32 [2]`) that it uses.
     pub inputs: Vec<Port>,
-    /// Outputs. `preprocess`: the normalised batch. `infer`: `output`. `train`: `loss` (`f32 []`) and `output`.
+    /// Outputs. `preprocess`: the normalised batch under the input's name, f32. `infer`: `output`. `train`: `loss` (`f32 []`) and `output`.
     pub outputs: Vec<Port>,
     /// Symbols of the single kernels in order, each an [`EntryPoint`] too: running them all is running the function.
     pub kernels: Vec<KernelInfo>,

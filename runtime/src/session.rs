@@ -4,7 +4,7 @@
 use crate::error::{Error, Result};
 use crate::library::{Program, elements, port_bytes};
 use crate::memory::{ALIGNMENT, Block};
-use crate::program::{Context, DType, Function, Manifest, Port, StateInfo};
+use crate::program::{Context, DType, Function, Manifest, Port, StateInfo, share_ports};
 use crate::threads::Pool;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -44,34 +44,14 @@ impl Session {
         let scratch_stride = scratch_bytes.checked_next_multiple_of(ALIGNMENT).ok_or_else(too_large)?;
         let all_scratch = scratch_stride.checked_mul(pool.threads()).ok_or_else(too_large)?;
 
-        let mut ports: Vec<(Port, Block)> = Vec::new();
-        let mut bindings = Vec::new();
-        let network_input = network_input(manifest);
-        for function in &manifest.functions {
-            let mut binding: Vec<usize> = Vec::new();
-            for (at, port) in function.inputs.iter().chain(&function.outputs).enumerate() {
-                let mut port = port.clone();
-                // The normalised batch is the network's input, whatever the function calls it.
-                if function.name == "preprocess"
-                    && at == function.inputs.len()
-                    && let Some(input) = network_input
-                    && input.dtype == port.dtype
-                    && input.shape == port.shape
-                {
-                    port.name.clone_from(&input.name);
-                }
-                let known = ports.iter().position(|(have, _)| *have == port).filter(|index| !binding.contains(index));
-                let index = match known {
-                    Some(index) => index,
-                    None => {
-                        let bytes = port_bytes(&port).ok_or_else(too_large)?;
-                        ports.push((port.clone(), Block::zeroed(&format!("`{}` of {name}", port.name), bytes)?));
-                        ports.len() - 1
-                    }
-                };
-                binding.push(index);
-            }
-            bindings.push(binding);
+        let all: Vec<Vec<Port>> =
+            manifest.functions.iter().map(|f| f.inputs.iter().chain(&f.outputs).cloned().collect()).collect();
+        let (blocks, bindings) = share_ports(&all);
+        let mut ports = Vec::new();
+        for port in blocks {
+            let bytes = port_bytes(&port).ok_or_else(too_large)?;
+            let block = Block::zeroed(&format!("`{}` of {name}", port.name), bytes)?;
+            ports.push((port, block));
         }
         Ok(Session {
             state: Block::zeroed(&format!("the weights of {name}"), manifest.state_bytes)?,
@@ -152,13 +132,9 @@ impl Session {
     /// One training step on the batch in [`Session::batch_mut`] and its labels or targets. Step counts from 0 over
     /// the whole of training.
     pub fn train(&mut self, learning_rate: f32, step: u64, seed: u64) -> Result<StepResult> {
-        if let Ok([value]) = self.port_mut::<f32>("train", |name| name == "learning_rate") {
-            *value = learning_rate;
-        }
-        if let Ok([value]) = self.port_mut::<i32>("train", |name| name == "step") {
-            // A counter for random numbers: wrapping after 2³² steps is harmless.
-            *value = step as u32 as i32;
-        }
+        self.set("train", "learning_rate", &[learning_rate])?;
+        // A counter for random numbers: wrapping after 2³² steps is harmless.
+        self.set("train", "step", &[step as u32 as i32])?;
         self.set_seed("train", seed)?;
         self.call("train")?;
         match self.output("train", "loss")? {
@@ -207,13 +183,20 @@ impl Session {
     }
 
     fn set_seed(&mut self, function: &str, seed: u64) -> Result<()> {
-        let words = [seed as u32 as i32, (seed >> 32) as u32 as i32];
-        if let Ok(port) = self.port_mut::<i32>(function, |name| name == "seed") {
-            for (value, word) in port.iter_mut().zip(words) {
-                *value = word;
-            }
+        self.set(function, "seed", &[seed as u32 as i32, (seed >> 32) as u32 as i32])
+    }
+
+    /// Writes the input `name` of `function`, if it has one: a function takes only what its result depends on.
+    fn set<T: Element>(&mut self, function: &str, name: &str, values: &[T]) -> Result<()> {
+        let (at, info) = self.find(function)?;
+        let Some(position) = info.inputs.iter().position(|port| port.name == name) else { return Ok(()) };
+        let (port, block) = &mut self.ports[self.bindings[at][position]];
+        if port.dtype == T::DTYPE && elements(&port.shape) == Some(values.len()) {
+            block.elements_mut().copy_from_slice(values);
+            return Ok(());
         }
-        Ok(())
+        let cause = format!("`{name}` of `{function}` is no {} of type {:?}", count(values.len()), T::DTYPE);
+        Err(self.broken(&cause))
     }
 
     fn find(&self, function: &str) -> Result<(usize, &Function)> {
@@ -280,9 +263,8 @@ impl Session {
     }
 }
 
-/// The port that holds the network's input.
-fn network_input(manifest: &Manifest) -> Option<&Port> {
-    ["infer", "train"].iter().find_map(|name| manifest.function(name)?.inputs.first())
+fn count(numbers: usize) -> String {
+    if numbers == 1 { "number".to_owned() } else { format!("{numbers} numbers") }
 }
 
 fn state_bytes(info: &StateInfo) -> usize {

@@ -3,12 +3,12 @@
 use super::{Cache, Failure, cache, front};
 use crate::check::Network;
 use crate::codegen::{self, Listing};
-use crate::graph::{DType, Functions};
+use crate::graph::{self, Functions};
 use crate::kernel::{self, Kernel};
-use crate::plan::{self, Plan};
+use crate::plan::{self, BufferId, Plan};
 use crate::program;
 use crate::target::Target;
-use std::collections::BTreeSet;
+use netc_runtime::program::{DType, Port, share_ports};
 use std::path::{Path, PathBuf};
 
 /// How a network is compiled.
@@ -83,17 +83,22 @@ pub fn memory(network: &Network, options: &Options, threads: usize) -> Result<u6
     let state = built.plans.iter().map(|plan| plan.state_bytes).max().unwrap_or(0);
     let arena = built.plans.iter().map(|plan| plan.arena_bytes).max().unwrap_or(0);
     let scratch = built.kernels.iter().flatten().map(Kernel::scratch_bytes).max().unwrap_or(0).next_multiple_of(64);
-    let mut ports = BTreeSet::new();
-    let mut port_bytes = 0;
-    for plan in &built.plans {
-        for (name, id) in plan.inputs.iter().chain(&plan.outputs) {
-            // Functions share the ports that are alike.
-            let buffer = &plan.buffers[id.0 as usize];
-            if ports.insert((name, buffer.dtype, &buffer.dims)) {
-                port_bytes += buffer.len() * if buffer.dtype == DType::U8 { 1 } else { 4 };
-            }
-        }
-    }
+    let port = |plan: &Plan, (name, id): &(String, BufferId)| {
+        let buffer = &plan.buffers[id.0 as usize];
+        let dtype = match buffer.dtype {
+            graph::DType::F32 => DType::F32,
+            graph::DType::I32 => DType::I32,
+            graph::DType::U8 => DType::U8,
+        };
+        Port { name: name.clone(), dtype, shape: buffer.dims.clone() }
+    };
+    let ports: Vec<Vec<Port>> = built
+        .plans
+        .iter()
+        .map(|plan| plan.inputs.iter().chain(&plan.outputs).map(|named| port(plan, named)).collect())
+        .collect();
+    let (blocks, _) = share_ports(&ports);
+    let port_bytes: usize = blocks.iter().map(|p| p.shape.iter().product::<usize>() * p.dtype.bytes()).sum();
     Ok((state + arena + scratch * threads + port_bytes) as u64)
 }
 

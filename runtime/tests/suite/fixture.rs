@@ -93,11 +93,7 @@ impl Softmax {
             states,
             functions: vec![
                 function("init", vec![port("seed", DType::I32, &[2])], vec![]),
-                function(
-                    "preprocess",
-                    vec![port("image", DType::U8, &image)],
-                    vec![port("normalised", DType::F32, &image)],
-                ),
+                function("preprocess", vec![port("image", DType::U8, &image)], vec![port("image", DType::F32, &image)]),
                 function(
                     "infer",
                     vec![port("image", DType::F32, &image)],

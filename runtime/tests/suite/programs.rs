@@ -3,7 +3,7 @@
 use crate::fixture::{Softmax, session};
 use netc_runtime::Error;
 use netc_runtime::library::Program;
-use netc_runtime::program::{Manifest, StateRole};
+use netc_runtime::program::{DType, Manifest, StateRole};
 use std::path::Path;
 
 fn load_with(change: impl FnOnce(&mut Manifest)) -> Result<Program, Error> {
@@ -69,6 +69,39 @@ fn memory_that_cannot_be_had_is_an_error() {
     let pool = std::sync::Arc::new(netc_runtime::threads::Pool::new(1).unwrap());
     let error = netc_runtime::session::Session::new(std::sync::Arc::new(program), pool).err().unwrap();
     assert!(error.to_string().contains("2305843009213693952 bytes for the arena of softmax"), "{error}");
+}
+
+#[test]
+fn like_ports_share_memory_across_functions_but_not_within_one() {
+    let bytes = |change: fn(&mut Manifest)| session(&std::sync::Arc::new(load_with(change).unwrap()), 1).memory_bytes();
+    let usual = bytes(|_| ());
+    let image = 4 * (4 * 3 * 5);
+    // An output like the input: `infer` gets one more block, which `train` then shares.
+    fn twice(m: &mut Manifest, function: usize) {
+        let image = m.functions[function].inputs[0].clone();
+        m.functions[function].outputs.push(image);
+    }
+    assert_eq!(bytes(|m| twice(m, 2)), usual + image);
+    assert_eq!(bytes(|m| [2, 3].into_iter().for_each(|f| twice(m, f))), usual + image);
+}
+
+#[test]
+fn numbers_that_a_function_takes_otherwise_are_an_error() {
+    let train = |change: fn(&mut Manifest)| {
+        let program = std::sync::Arc::new(load_with(change).unwrap());
+        session(&program, 1).train(0.1, 0, 0)
+    };
+    assert!(train(|_| ()).is_ok());
+    for (change, name) in [
+        ((|m| m.functions[3].inputs[2].dtype = DType::I32) as fn(&mut Manifest), "learning_rate"),
+        (|m| m.functions[3].inputs[2].shape = vec![4], "learning_rate"),
+        (|m| m.functions[3].inputs[3].dtype = DType::F32, "step"),
+        (|m| m.functions[3].inputs[4].shape = vec![], "seed"),
+    ] {
+        let error = train(change).unwrap_err();
+        assert_eq!(error.blame(), netc_runtime::error::Blame::Compiler);
+        assert!(error.to_string().contains(&format!("`{name}` of `train` is no ")), "{error}");
+    }
 }
 
 #[test]
