@@ -14,8 +14,20 @@ pub(super) const DEFINITION: Definition = Definition {
     resolve,
 };
 
+/// The widest window: no network has as many channels to normalise over.
+const WIDEST: usize = 1 << 16;
+
 fn resolve(reader: &mut Reader<'_, '_>, operands: Option<&[Operand]>, _: &Defaults) -> Option<Resolved> {
-    let size = reader.count_or("size", 1, 5);
+    let size = match reader.get("size") {
+        Some(value) => reader.whole("size", value, 1).and_then(|size| {
+            let fits = size <= WIDEST;
+            if !fits {
+                reader.out_of_range("size", value, &format!("a whole number from 1 to {WIDEST}"));
+            }
+            fits.then_some(size)
+        }),
+        None => Some(5),
+    };
     let alpha = reader.number_or("alpha", Bounds::NotNegative, 1e-4);
     let beta = reader.number_or("beta", Bounds::NotNegative, 0.75);
     let k = reader.number_or("k", Bounds::Positive, 1.0);
