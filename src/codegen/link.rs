@@ -58,8 +58,9 @@ fn link(code: &Code, scratch: &Path, output: &Path, flags: &[&str], libraries: &
         std::fs::write(&path, object).map_err(|source| LinkError::Io { path: path.display().to_string(), source })?;
         objects.push(path);
     }
-    let program = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+    let (program, options) = compiler(std::env::var("CC").ok().as_deref());
     let run = Command::new(&program)
+        .args(options)
         .args(flags)
         .arg("-o")
         .arg(output)
@@ -75,5 +76,28 @@ fn link(code: &Code, scratch: &Path, output: &Path, flags: &[&str], libraries: &
         Ok(())
     } else {
         Err(LinkError::Failed { program, message: String::from_utf8_lossy(&run.stderr).trim().to_owned() })
+    }
+}
+
+/// The compiler driver and its first arguments: the words of the variable `CC` (`ccache gcc`, `gcc -m64`), or `cc`.
+fn compiler(cc: Option<&str>) -> (String, Vec<String>) {
+    let mut words = cc.unwrap_or_default().split_whitespace().map(str::to_owned);
+    let program = words.next().unwrap_or_else(|| "cc".to_owned());
+    (program, words.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_compiler_is_what_cc_says_in_words() {
+        let is = |cc: Option<&str>| compiler(cc).1.iter().fold(compiler(cc).0, |all, word| format!("{all}|{word}"));
+        assert_eq!(is(None), "cc");
+        assert_eq!(is(Some("")), "cc");
+        assert_eq!(is(Some(" \t ")), "cc");
+        assert_eq!(is(Some("clang")), "clang");
+        assert_eq!(is(Some("ccache  gcc")), "ccache|gcc");
+        assert_eq!(is(Some(" gcc -m64 -B. ")), "gcc|-m64|-B.");
     }
 }
