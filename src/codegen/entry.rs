@@ -27,6 +27,9 @@ const PORTS: u64 = 32;
 const PARALLEL_FOR: u64 = 40;
 const POOL: u64 = 48;
 
+/// The symbol of the manifest in every library.
+const MANIFEST: &str = "netc_manifest";
+
 pub(super) fn emit<'ctx>(
     context: &'ctx Context,
     module: &Module<'ctx>,
@@ -43,9 +46,14 @@ pub(super) fn emit<'ctx>(
         }
     }
     let text = context.const_string(manifest.as_bytes(), true);
-    let global = module.add_global(text.get_type(), None, "netc_manifest");
+    let name = symbol(network, "manifest");
+    let global = module.add_global(text.get_type(), None, &name);
     global.set_initializer(&text);
     global.set_constant(true);
+    if name != MANIFEST {
+        // The name by which a library's manifest is found. Weak: several programs may be linked into one.
+        module.set_inline_assembly(&format!(".weak {MANIFEST}\n.set {MANIFEST}, {name}\n"));
+    }
 }
 
 /// The symbol of a step's entry point.

@@ -55,8 +55,8 @@ pub fn symbol(network: &str, function: &str) -> String {
     format!("{clean}_{function}")
 }
 
-/// Compiles the functions of `network` for `target`; `manifest` is embedded as the symbol `netc_manifest`. Output bytes
-/// depend on the arguments alone.
+/// Compiles the functions of `network` for `target`; `manifest` is embedded as the symbol `NETWORK_manifest`, of which
+/// `netc_manifest` is a weak alias. Output bytes depend on the arguments alone.
 pub fn compile(network: &str, functions: &[Function], manifest: &str, target: &Target) -> Code {
     let units = units(network, functions);
     let bodies: Vec<(&String, &Kernel)> = units.bodies.iter().map(|(name, kernel)| (name, *kernel)).collect();

@@ -2,13 +2,14 @@
 
 use super::usage::usage;
 use crate::check::Preprocess;
+use crate::codegen;
 use netc_runtime::program::{DType, Function, Manifest, Port};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// The header of a program.
 pub(super) fn header(manifest: &Manifest, arithmetic: &Preprocess) -> String {
-    let prefix: String =
-        manifest.name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+    let prefix = macro_name(&manifest.name);
     let mut out = String::new();
     // Writing to a string cannot fail.
     let _ = write!(
@@ -29,15 +30,24 @@ pub(super) fn header(manifest: &Manifest, arithmetic: &Preprocess) -> String {
         state = manifest.state_bytes,
     );
     out.push_str("\n/* Where each tensor lies in the state block, in bytes; float, row-major. */\n");
+    let mut taken = BTreeSet::new();
     for state in &manifest.states {
-        let name: String =
-            state.name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
-        let _ = writeln!(out, "#define {prefix}_{name}_OFFSET {}u /* {} */", state.offset, sizes(&state.shape));
+        // `a.b` and `A_b` are the same as a macro: the second gets a number.
+        let name = macro_name(&state.name);
+        let names = std::iter::once(name.clone()).chain((2..).map(|number| format!("{name}_{number}")));
+        for name in names {
+            if taken.insert(name.clone()) {
+                let (offset, sizes) = (state.offset, sizes(&state.shape));
+                let _ = writeln!(out, "#define {prefix}_{name}_OFFSET {offset}u /* {} {sizes} */", state.name);
+                break;
+            }
+        }
     }
     for function in &manifest.functions {
         function_text(&mut out, &prefix, function);
     }
-    out.push_str("\n/* The manifest as JSON, NUL-terminated. */\nextern const char netc_manifest[];\n");
+    let symbol = codegen::symbol(&manifest.name, "manifest");
+    let _ = write!(out, "\n/* The manifest as JSON, NUL-terminated. */\nextern const char {symbol}[];\n");
     out.push_str("\n#ifdef __cplusplus\n}\n#endif\n#endif\n");
     out
 }
@@ -45,6 +55,11 @@ pub(super) fn header(manifest: &Manifest, arithmetic: &Preprocess) -> String {
 /// The most that any function takes, in whole blocks of 64 bytes and at least one of them.
 fn largest(manifest: &Manifest, bytes: impl Fn(&Function) -> usize) -> usize {
     manifest.functions.iter().map(bytes).max().unwrap_or(0).max(1).next_multiple_of(64)
+}
+
+/// A name in the letters of macros.
+fn macro_name(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
 }
 
 const CONTEXT: &str = "\

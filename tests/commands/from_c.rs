@@ -59,21 +59,26 @@ int main(void) {
         right += best == labels[i];
     }
     printf("%d\n", right);
-    return strlen(netc_manifest) > 100 ? 0 : 1;
+    return strlen(tiny_manifest) > 100 ? 0 : 1;
 }
 "#;
+
+const STRICT: [&str; 5] = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-Iout"];
+
+/// Runs a program in the workshop and gives its output.
+fn run(w: &Workshop, program: &str, arguments: &[&str]) -> String {
+    let out = Command::new(program).args(arguments).current_dir(w.path("")).output().unwrap();
+    assert!(out.status.success(), "{program}: {}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
+}
 
 #[test]
 fn a_c_program_trains_and_classifies() {
     let w = Workshop::new();
     w.netc("compile tiny.yaml -o out --mode train --batch 6").fine();
     w.write("main.c", MAIN);
-    let run = |program: &str, arguments: &[&str]| {
-        let out = Command::new(program).args(arguments).current_dir(w.path("")).output().unwrap();
-        assert!(out.status.success(), "{program}: {}", String::from_utf8_lossy(&out.stderr));
-        String::from_utf8(out.stdout).unwrap()
-    };
-    let strict = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-Iout"];
+    let run = |program: &str, arguments: &[&str]| run(&w, program, arguments);
+    let strict = STRICT;
     run("cc", &[&strict[..], &["main.c", "out/tiny.o", "-lm", "-o", "linked"]].concat());
     let out = run("./linked", &[]);
     let numbers: Vec<f64> = out.lines().map(|l| l.parse().unwrap()).collect();
@@ -137,4 +142,76 @@ fn the_header_says_how_to_call_the_program() {
 fn workshop_net() -> String {
     let preprocess = "preprocess: {resize: 9, crop: center, mean: 0.5, std: 0.25}\n";
     crate::workshop::TINY.replace("net: tiny", "net: my-net").replace("right,", "'*/',") + preprocess
+}
+
+/// Three programs in one: one has layers whose names are alike as macros, one the name of the manifest's common symbol.
+const SEVERAL: &str = r#"
+#include "tiny.h"
+#include "alike.h"
+#include "netc.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+static int all_init(int (*init)(const netc_context *), size_t bytes, size_t offset) {
+    uint8_t *state = aligned_alloc(64, bytes);
+    _Alignas(64) int32_t seed[16] = {7};
+    uint8_t *ports[] = {(void *)seed};
+    _Alignas(64) uint8_t scratch[1 << 16];
+    netc_context context = {.state = state, .scratch = scratch, .scratch_stride = sizeof scratch, .ports = ports};
+    int failed = init(&context);
+    printf("%.9g\n", *(float *)(state + offset));
+    free(state);
+    return failed;
+}
+
+int main(void) {
+    printf("%zu %zu %zu\n", (size_t)ALIKE_A_B_WEIGHT_OFFSET, (size_t)ALIKE_A_B_WEIGHT_2_OFFSET,
+           (size_t)ALIKE_A_B_WEIGHT_3_OFFSET);
+    printf("%c%c%c\n", tiny_manifest[0], alike_manifest[0], netc_manifest[0]);
+    return all_init(tiny_init, TINY_STATE_BYTES, TINY_CONV1_WEIGHT_OFFSET) |
+           all_init(alike_init, ALIKE_STATE_BYTES, ALIKE_A_B_BIAS_3_OFFSET) |
+           all_init(netc_init, NETC_STATE_BYTES, NETC_FC_WEIGHT_OFFSET);
+}
+"#;
+
+#[test]
+fn several_programs_are_linked_into_one() {
+    let w = Workshop::new();
+    let head = "input: {name: image, shape: [3]}\nlayers:\n";
+    let layer = |name: &str, bias: i32| {
+        format!("  - linear: {{name: {name}, features: 4, init: {{weight: 0.5, bias: {bias}}}}}\n")
+    };
+    let alike = ["a.b", "a_b", "A_B"].iter().zip(1..).map(|(name, i)| layer(name, i)).collect::<String>();
+    w.write("alike.yaml", format!("net: alike\n{head}{alike}"));
+    w.write("netc.yaml", format!("net: netc\n{head}{}", layer("fc", 0)));
+    for name in ["tiny", "alike", "netc"] {
+        w.netc(&format!("compile {name}.yaml -o out --mode infer")).fine();
+        // The runtime finds the manifest in the library; every other symbol begins with the network's name.
+        let symbols = run(&w, "nm", &["-D", "--defined-only", &format!("out/{name}.so")]);
+        let names: Vec<&str> = symbols.lines().filter_map(|line| line.split_whitespace().last()).collect();
+        assert!(names.contains(&"netc_manifest") && names.contains(&format!("{name}_manifest").as_str()), "{symbols}");
+        let own = |n: &str| n == "netc_manifest" || n.starts_with(&format!("{name}_"));
+        assert!(names.iter().all(|n| own(n)), "{symbols}");
+    }
+    w.write("several.c", SEVERAL);
+    let objects = ["several.c", "out/tiny.o", "out/alike.o", "out/netc.o", "-lm", "-o", "several"];
+    run(&w, "cc", &[&STRICT[..], &objects].concat());
+    let out = run(&w, "./several", &[]);
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines[..2], ["0 128 256", "{{{"], "{out}");
+    assert_ne!(lines[2].parse::<f32>().unwrap(), 0.0, "{out}");
+    assert_eq!(lines[3..], ["3", "0.5"], "{out}");
+}
+
+/// `CC` may have options, and be empty.
+#[test]
+fn the_linker_is_what_cc_says() {
+    let w = Workshop::new();
+    for cc in ["env cc", "", "cc -O1"] {
+        let output = w.command("compile tiny.yaml -o out --mode infer").env("CC", cc).output().unwrap();
+        assert!(output.status.success(), "CC=`{cc}`: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let output =
+        w.command("compile tiny.yaml -o out --mode infer").env("CC", "no-such-compiler -m64").output().unwrap();
+    crate::workshop::Done::from(output).refused(3, &["`no-such-compiler`", "set CC"]);
 }
