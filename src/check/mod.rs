@@ -5,6 +5,7 @@
 
 mod init;
 mod layers;
+mod limits;
 mod preprocess;
 mod print;
 mod reader;
@@ -19,10 +20,10 @@ pub use crate::geometry::{Padding, PoolGeometry};
 use crate::source::{Sources, Span};
 use crate::spec::{self, Spec};
 use layers::{Operand, Resolved};
+pub use limits::{LARGEST_BATCH, LARGEST_NETWORK};
 use netc_runtime::program::{PreprocessInfo, ScheduleInfo};
 use petgraph::graph::{DiGraph, NodeIndex};
 pub use print::print;
-pub use train::LARGEST_BATCH;
 
 /// A network in which every layer has a shape.
 #[derive(Debug, Clone)]
@@ -366,7 +367,9 @@ fn resolve(spec: &Spec, problems: &mut Vec<Diagnostic>) -> Option<Network> {
         }
     }
     let order = std::iter::once(nodes[0]).chain(wiring.order.iter().map(|&i| nodes[i + 1])).collect();
-    Some(Network { name: name?, graph, order, classes, preprocess: preprocess?, train: train? })
+    let network = Network { name: name?, graph, order, classes, preprocess: preprocess?, train: train? };
+    limits::limits(&network, problems);
+    Some(network)
 }
 
 impl Network {

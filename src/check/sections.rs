@@ -31,6 +31,9 @@ pub(super) fn net(spec: &Spec, problems: &mut Vec<Diagnostic>) -> Option<String>
     Some(text.clone())
 }
 
+/// Channels or features that an input may have: a program holds two constants for each.
+const MOST_CHANNELS: usize = 1 << 16;
+
 /// Whether layers may be called so.
 pub(super) fn good_layer_name(name: &Name, is_input: bool, problems: &mut Vec<Diagnostic>) -> bool {
     let word = |w: &str| !w.is_empty() && w.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -122,6 +125,13 @@ fn shape(reader: &mut Reader<'_, '_>, value: &Value) -> Option<Vec<(usize, Span)
     if sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size)).is_none_or(|n| n > LARGEST) {
         let message = format!("the input has more than {LARGEST} elements");
         reader.report(Diagnostic::error(Code::SizeLimit, value.span, message));
+        return None;
+    }
+    if sizes[0] > MOST_CHANNELS {
+        let what = if sizes.len() == 1 { "features" } else { "channels" };
+        let message = format!("the input has more than {MOST_CHANNELS} {what}");
+        let diagnostic = Diagnostic::error(Code::SizeLimit, items[0].span, message);
+        reader.report(diagnostic.note("each has a mean and a standard deviation in the program"));
         return None;
     }
     Some(sizes.into_iter().zip(items.iter().map(|i| i.span)).collect())

@@ -1,14 +1,12 @@
 //! The section `train`.
 
+use super::limits::LARGEST_BATCH;
 use super::reader::{Bounds, Pick, Reader};
 use super::{Layer, LayerKind, Loss, Optimizer, Train, shape_text};
 use crate::diag::{Code, Diagnostic};
 use crate::source::Span;
 use crate::spec::{Data, Spec, Value};
 use netc_runtime::program::{DecayInfo, ScheduleInfo};
-
-/// The largest batch.
-pub const LARGEST_BATCH: usize = 1 << 16;
 
 /// Reads the section: `Some(None)` if there is none, `None` if it is wrong. `output`: the network's last layer, if it
 /// is known.

@@ -91,7 +91,7 @@ codes! {
     InexactSize = "inexact-size",
     /// Some pixels are never read because the windows end before them. Reported so that it is no surprise.
     UnreadPixels = "unread-pixels",
-    /// A size beyond what netc can address.
+    /// A size beyond what netc can address, of one tensor or of a whole network.
     SizeLimit = "size-limit",
     /// An initialiser that does not fit the parameter, as one that needs fan-in on a bias.
     InitMismatch = "init-mismatch",

@@ -448,9 +448,9 @@ fn step_name(node: &Node) -> String {
     }
 }
 
-/// Multiply-adds of a convolution with this result and these weights.
+/// Multiply-adds of a convolution with this result and these weights; the largest number if they are more.
 fn conv_macs(result: &[usize], weights: &[usize]) -> u64 {
-    result.iter().map(|&d| d as u64).product::<u64>() * weights[1..].iter().map(|&d| d as u64).product::<u64>()
+    result.iter().chain(&weights[1..]).fold(1, |product: u64, &size| product.saturating_mul(size as u64))
 }
 
 /// Whether an operation's four-dimensional results are laid out channels-last: image batches inside a function, not

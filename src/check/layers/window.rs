@@ -3,7 +3,7 @@
 //! `(W − F + P)/S + 1`, with dilation D F is `D·(F − 1) + 1`. A remainder is an error that shows the arithmetic and the
 //! edits that make it exact, unless the layer says how to round.
 
-use super::Operand;
+use super::{Operand, shape_text};
 use crate::check::reader::{LARGEST, Reader, choice};
 use crate::check::{Derivation, Padding};
 use crate::diag::{Applicability, Code, Diagnostic, Edit, Fix};
@@ -266,6 +266,16 @@ pub(super) fn tile(
                 size[i] += 1;
             }
         }
+    }
+    let padded = axes.map(|a| a.image + a.before + a.after);
+    let channels = operand.shape.first().copied().unwrap_or(1);
+    if channels.saturating_mul(padded[0]).saturating_mul(padded[1]) > LARGEST {
+        let shape = shape_text(&[channels, padded[0], padded[1]]);
+        let message = format!("the padded input of {} has the shape {shape}", reader.owner);
+        let span = reader.span_of("padding").unwrap_or(reader.span);
+        let diagnostic = Diagnostic::error(Code::SizeLimit, span, message);
+        reader.report(diagnostic.note(format!("a tensor has at most {LARGEST} elements, its padding included")));
+        return None;
     }
     let derivation = |what: &str, i: usize| Derivation {
         what: what.to_string(),
