@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
 
-use netc::check::network_from_text;
+use netc::check::{PORT_NAMES, network_from_text};
 use netc::graph::text::parse;
 use netc::graph::verify;
 use netc::passes::functions;
@@ -23,4 +23,28 @@ fn graphs_look_as_they_should() {
         }
         insta::assert_snapshot!(shown);
     });
+}
+
+/// An input with the name of another port would be taken for it.
+#[test]
+fn ports_have_names_that_no_input_can_have() {
+    let mut seen = std::collections::BTreeSet::new();
+    for loss in ["cross_entropy", "mse"] {
+        let text = format!(
+            "net: t\ninput: {{name: image, shape: [4]}}\nlayers: [dropout: {{p: 0.5}}, linear: {{features: 3}}]\n\
+             train: {{loss: {loss}, optimizer: {{sgd: {{lr: 0.1}}}}, batch: 2, epochs: 1}}\n"
+        );
+        let network = network_from_text("t.yaml", &text).unwrap().0;
+        for graph in functions(&network, 2, true).unwrap().graphs {
+            seen.extend(graph.inputs.iter().map(|&v| graph.value(v).name.clone()));
+            seen.extend(graph.outputs.iter().map(|(name, _)| name.clone()));
+        }
+        for name in PORT_NAMES {
+            let problems = network_from_text("t.yaml", &text.replace("image", name)).unwrap_err();
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            assert_eq!(problems[0].code, netc::diag::Code::InvalidName);
+        }
+    }
+    assert!(seen.remove("image"));
+    assert_eq!(seen, PORT_NAMES.iter().map(ToString::to_string).collect());
 }

@@ -24,6 +24,7 @@ pub use limits::{LARGEST_BATCH, LARGEST_NETWORK};
 use netc_runtime::program::{PreprocessInfo, ScheduleInfo};
 use petgraph::graph::{DiGraph, NodeIndex};
 pub use print::print;
+pub use sections::PORT_NAMES;
 
 /// A network in which every layer has a shape.
 #[derive(Debug, Clone)]

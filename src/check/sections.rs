@@ -34,6 +34,9 @@ pub(super) fn net(spec: &Spec, problems: &mut Vec<Diagnostic>) -> Option<String>
 /// Channels or features that an input may have: a program holds two constants for each.
 const MOST_CHANNELS: usize = 1 << 16;
 
+/// Names of a program's ports other than the network's input, which cannot be called so.
+pub const PORT_NAMES: [&str; 7] = ["seed", "labels", "targets", "learning_rate", "step", "loss", "output"];
+
 /// Whether layers may be called so.
 pub(super) fn good_layer_name(name: &Name, is_input: bool, problems: &mut Vec<Diagnostic>) -> bool {
     let word = |w: &str| !w.is_empty() && w.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -93,6 +96,11 @@ pub(super) fn input(spec: &Spec, problems: &mut Vec<Diagnostic>) -> Input {
     reader.finish();
     if !good_layer_name(&name, true, problems) {
         name.text = "input".to_string();
+    } else if PORT_NAMES.contains(&name.text.as_str()) {
+        let message = format!("an input cannot be called `{0}`: a program has a port `{0}` of its own", name.text);
+        let better = if sizes.as_ref().is_some_and(|s| s.len() == 1) { "features" } else { "image" };
+        let diagnostic = Diagnostic::error(Code::InvalidName, name.span, message);
+        problems.push(diagnostic.fix(Fix::maybe(better, name.span, better)));
     }
     let operand = sizes.map(|sizes| Operand {
         name: name.text.clone(),

@@ -64,7 +64,7 @@ codes! {
     /// A kind of layer that does not exist.
     UnknownLayer = "unknown-layer",
     /// Names of layers and nets are words of letters, digits and `_`; a dot may join words. Names of sections are
-    /// taken.
+    /// taken; an input cannot have the name of another port of the program, as `labels` or `output`.
     InvalidName = "invalid-name",
     /// Two layers with one name.
     DuplicateName = "duplicate-name",
