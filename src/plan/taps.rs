@@ -75,7 +75,10 @@ pub fn input_grad_halo(
     let side = |axis: usize, before: usize| -> [usize; 2] {
         let rule = TapRule::new(kernel[axis], geometry.stride[axis], geometry.dilation[axis], before);
         let (mut low, mut high) = (0i64, result[axis] as i64 - 1);
-        for [first, last] in (0..input[axis]).filter_map(|pixel| rule.positions(pixel)) {
+        // A stride further on, the same taps meet the next positions: the ends of the image reach furthest.
+        let (size, period) = (input[axis], geometry.stride[axis]);
+        let ends = (0..size.min(period)).chain(size.saturating_sub(period)..size);
+        for [first, last] in ends.filter_map(|pixel| rule.positions(pixel)) {
             low = low.min(last);
             high = high.max(first);
         }
