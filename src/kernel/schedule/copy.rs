@@ -3,7 +3,6 @@
 use super::super::build::Builder;
 use super::super::{Access, Expr, Index, Kernel};
 use super::nest::{Walk, either_parallel, nest};
-use super::pointwise::pointwise;
 use super::{Tensor, row_major_strides};
 
 /// Copies the elements of `x` to `y` in row-major order of their shapes, which may differ (flatten), as may the
@@ -75,11 +74,6 @@ fn common_dimensions(x: &Tensor, y: &Tensor) -> Option<(Vec<usize>, Vec<usize>, 
     parts.reverse();
     let dims = parts.iter().map(|p| p.0).collect();
     Some((dims, parts.iter().map(|p| p.1).collect(), parts.iter().map(|p| p.2).collect()))
-}
-
-/// Sets every element to `value`; f32.
-pub fn fill(lanes: usize, name: &str, value: f32, x: &Tensor) -> Kernel {
-    pointwise(lanes, name, &[], &[("x", x)], None, |_, _, _| vec![value.into()])
 }
 
 /// Sets to 0 everything between and around the rows of images whose channels lie side by side (layout N, H, W, C with a

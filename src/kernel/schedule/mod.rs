@@ -29,7 +29,7 @@ mod window;
 pub use average_pool::{adaptive_avg_pool, adaptive_avg_pool_grad, avg_pool, avg_pool_grad};
 pub use batch_norm::{batch_norm_grad, batch_norm_infer, batch_norm_train};
 pub use bias::{add_bias, bias_grad};
-pub use copy::{copy, fill, fill_halo};
+pub use copy::{copy, fill_halo};
 pub use loss::{cross_entropy, cross_entropy_grad, mse, mse_grad};
 pub use lrn::{lrn, lrn_grad};
 pub use max_pool::{max_pool, max_pool_grad};
