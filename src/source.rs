@@ -19,6 +19,11 @@ impl Span {
         Span { start: self.start.min(other.start), end: self.end.max(other.end) }
     }
 
+    /// The empty span at the start of this one.
+    pub fn start_only(self) -> Span {
+        Span { start: self.start, end: self.start }
+    }
+
     /// The empty span at the end of this one.
     pub fn after(self) -> Span {
         Span { start: self.end, end: self.end }

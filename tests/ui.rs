@@ -34,10 +34,10 @@ fn report(name: &str, bytes: &[u8]) -> (String, BTreeSet<Code>, bool) {
 
 #[test]
 fn reports_look_as_they_should() {
-    insta::glob!("ui/*.yaml", |path| {
+    insta::glob!("ui/*.{yaml,netc}", |path| {
         let name = path.file_name().unwrap().to_str().unwrap();
         let (text, codes, _) = report(name, &std::fs::read(path).unwrap());
-        let stem = name.trim_end_matches(".yaml");
+        let stem = name.trim_end_matches(".yaml").trim_end_matches(".netc");
         let stem = stem.rsplit_once('-').filter(|(_, n)| n.parse::<u32>().is_ok()).map_or(stem, |(stem, _)| stem);
         assert!(codes.iter().any(|c| c.as_str() == stem), "{name} does not show its code, but {codes:?}:\n{text}");
         insta::assert_snapshot!(text);
@@ -51,7 +51,7 @@ fn inputs() -> Vec<(String, Vec<u8>)> {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            if path.extension().is_some_and(|e| e == "yaml") {
+            if path.extension().is_some_and(|e| e == "yaml" || e == "netc") {
                 let name = path.file_name().unwrap().to_str().unwrap().to_string();
                 files.push((name, std::fs::read(&path).unwrap()));
             }

@@ -119,9 +119,15 @@ impl<'a, 'p> Reader<'a, 'p> {
         if let Some(setting) = self.map.get(key) {
             return Edit { span: setting.value.span, text: value.to_string() };
         }
-        let last = self.map.entries.last().map(|s| s.key.span.to(s.value.span));
+        // What a layer of the netc language reads stands before it.
+        let within = self.map.entries.iter().rev().map(|s| s.key.span.to(s.value.span));
+        let last = within.into_iter().find(|s| s.start >= self.map.span.start);
         match (self.map.layout, last) {
-            (Layout::Braces, Some(last)) => Edit { span: last.after(), text: format!(", {key}: {value}") },
+            (Layout::Bare, _) => Edit { span: self.map.span.after(), text: format!("({key}: {value})") },
+            (Layout::Parentheses, None) => Edit { span: self.map.span, text: format!("({key}: {value})") },
+            (Layout::Braces | Layout::Parentheses, Some(last)) => {
+                Edit { span: last.after(), text: format!(", {key}: {value}") }
+            }
             (Layout::Lines(indent), Some(last)) => {
                 Edit { span: last.after(), text: format!("\n{:indent$}{key}: {value}", "", indent = indent as usize) }
             }

@@ -32,6 +32,8 @@ pub enum Command {
     Time(Time),
     /// Print a stage of the compiler
     Dump(Dump),
+    /// Write specs in canonical form, or convert them between YAML and the netc language
+    Fmt(super::fmt::Fmt),
 }
 
 impl Command {
@@ -45,6 +47,7 @@ impl Command {
             Command::Run(c) => c.spec.format,
             Command::Time(c) => c.spec.format,
             Command::Dump(c) => c.spec.format,
+            Command::Fmt(_) => Format::Text,
         }
     }
 }
@@ -52,7 +55,7 @@ impl Command {
 /// The spec and how to talk about it.
 #[derive(Debug, Args)]
 pub struct Spec {
-    /// The spec file (YAML); - reads standard input
+    /// The spec file (YAML or .netc); - reads standard input
     #[arg(value_name = "SPEC")]
     pub path: PathBuf,
     /// Changes of the spec's values.

@@ -8,6 +8,7 @@ mod check;
 mod compile;
 mod dump;
 mod eval;
+mod fmt;
 mod interrupt;
 mod machine;
 mod output;
@@ -57,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run::run(run, &mut output),
         Command::Time(time) => time::time(time, &mut output),
         Command::Dump(dump) => dump::dump(dump, &mut output),
+        Command::Fmt(fmt) => fmt::fmt(fmt, &mut output),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

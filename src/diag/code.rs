@@ -39,8 +39,10 @@ codes! {
     /// The file is not YAML, or uses a part of YAML that specs do not have: several documents, tags, keys that are no
     /// words.
     InvalidYaml = "invalid-yaml",
+    /// A statement that is not written as the netc language wants it: an open bracket, a missing value, a stray sign.
+    InvalidSyntax = "invalid-syntax",
     /// The file is too long, nested too deeply, or its aliases unfold to too much.
-    TooMuchYaml = "too-much-yaml",
+    TooMuch = "too-much",
     /// A `--set` argument is not `layer.field=value` or `section.field=value`, or names nothing that exists.
     InvalidSet = "invalid-set",
     /// A key that this part of a spec does not have. Every key must be known, so that a misspelt one cannot be ignored.

@@ -6,7 +6,7 @@ use crate::check::{self, Network};
 use crate::diag::{Code, Diagnostic};
 use crate::graph::{Functions, Graph};
 use crate::source::{Sources, Span};
-use crate::spec::{self, Spec};
+use crate::spec::{self, Spec, Syntax};
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
@@ -19,6 +19,14 @@ pub struct Text {
     pub sources: Sources,
     /// The spec.
     pub spec: Spec,
+}
+
+/// A spec's text before and after formatting.
+pub struct Formatted {
+    /// As it is.
+    pub before: String,
+    /// In canonical form.
+    pub after: String,
 }
 
 /// A spec that is right.
@@ -43,30 +51,7 @@ impl Checked {
 /// Reads a spec file, `-` being standard input, and carries out each of `sets`.
 pub fn read(path: &Path, sets: &[String]) -> Result<Text, Failure> {
     let mut sources = Sources::new();
-    let mut bytes = Vec::new();
-    let (name, got) = if path == Path::new("-") {
-        ("standard input".into(), std::io::stdin().lock().take(LONGEST + 1).read_to_end(&mut bytes))
-    } else {
-        let file = std::fs::File::open(path);
-        (path.to_string_lossy(), file.and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes)))
-    };
-    if let Err(e) = got {
-        return Err(match e.kind() {
-            ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::NotADirectory => {
-                let message = format!("cannot read {name}: {}", super::plain(&e.to_string()));
-                Failure::Spec(Refused {
-                    sources,
-                    diagnostics: vec![Diagnostic::placeless(Code::UnreadableFile, message)],
-                })
-            }
-            _ => Failure::file("read", path, &e),
-        });
-    }
-    if bytes.len() as u64 > LONGEST {
-        let message = format!("{name} has more than {} MiB: that is no spec", LONGEST >> 20);
-        let diagnostics = vec![Diagnostic::placeless(Code::TooMuchYaml, message)];
-        return Err(Failure::Spec(Refused { sources, diagnostics }));
-    }
+    let (name, bytes) = contents(path)?;
     let mut spec = spec::parse_bytes(&mut sources, &name, &bytes);
     let mut diagnostics = Vec::new();
     for set in sets {
@@ -80,6 +65,47 @@ pub fn read(path: &Path, sets: &[String]) -> Result<Text, Failure> {
         diagnostics.splice(0..0, spec.problems);
         Err(Failure::Spec(Refused { sources, diagnostics }))
     }
+}
+
+/// A spec file in canonical form, in `to` or else its own syntax, and as it is.
+pub fn format(path: &Path, to: Option<Syntax>) -> Result<Formatted, Failure> {
+    let mut sources = Sources::new();
+    let (name, bytes) = contents(path)?;
+    let Ok(text) = String::from_utf8(bytes) else {
+        return read(path, &[]).and_then(check).map(|_| Formatted { before: String::new(), after: String::new() });
+    };
+    match spec::format(&mut sources, &name, &text, to) {
+        Ok(after) => Ok(Formatted { before: text, after }),
+        Err(diagnostics) => Err(Failure::Spec(Refused { sources, diagnostics })),
+    }
+}
+
+/// Name and contents of a spec file, `-` being standard input.
+fn contents(path: &Path) -> Result<(String, Vec<u8>), Failure> {
+    let mut bytes = Vec::new();
+    let (name, got) = if path == Path::new("-") {
+        ("standard input".into(), std::io::stdin().lock().take(LONGEST + 1).read_to_end(&mut bytes))
+    } else {
+        let file = std::fs::File::open(path);
+        (path.to_string_lossy(), file.and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes)))
+    };
+    let refused = |code, message| {
+        let diagnostics = vec![Diagnostic::placeless(code, message)];
+        Failure::Spec(Refused { sources: Sources::new(), diagnostics })
+    };
+    if let Err(e) = got {
+        return Err(match e.kind() {
+            ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::NotADirectory => {
+                let message = format!("cannot read {name}: {}", super::plain(&e.to_string()));
+                refused(Code::UnreadableFile, message)
+            }
+            _ => Failure::file("read", path, &e),
+        });
+    }
+    if bytes.len() as u64 > LONGEST {
+        return Err(refused(Code::TooMuch, format!("{name} has more than {} MiB: that is no spec", LONGEST >> 20)));
+    }
+    Ok((name.into_owned(), bytes))
 }
 
 /// Checks a spec.
@@ -133,4 +159,10 @@ pub fn needs_recipe(checked: &Checked) -> Result<(), Failure> {
     let recipe = "as `train: {loss: cross_entropy, optimizer: {sgd: {lr: 0.01}}, batch: 32, epochs: 10}`";
     let diagnostics = vec![diagnostic.note(recipe)];
     Err(Failure::Spec(Refused { sources: checked.sources.clone(), diagnostics }))
+}
+
+/// Writes a text file: whole or not at all.
+pub fn write_text(path: &Path, text: &str) -> Result<(), Failure> {
+    netc_runtime::files::write_atomically(path, |file| file.write_all(text.as_bytes()))?;
+    Ok(())
 }

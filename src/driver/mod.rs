@@ -12,5 +12,5 @@ mod session;
 pub use build::{Built, Options, build, cached, compile, memory, target};
 pub use cache::Cache;
 pub use failure::{Failure, Refused, plain};
-pub use front::{Checked, Text, check, functions, functions_after, needs_recipe, read};
+pub use front::{Checked, Formatted, Text, check, format, functions, functions_after, needs_recipe, read, write_text};
 pub use session::session;

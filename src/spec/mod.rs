@@ -1,28 +1,59 @@
 //! The spec as written: a tree in which every key and value knows its place.
 //!
-//! Takes text ([`parse`], [`parse_bytes`]), gives a [`Spec`]; [`apply_set`] edits one as `--set` says, [`print()`] writes
-//! one as YAML, [`expand()`] evaluates expressions and unfolds blocks. The tree has the shape of a spec (sections, layers with kind and name) but its settings are unchecked:
-//! what they mean is for [`check`](crate::check) to say. Reading never stops at the first error: what it finds is in
-//! [`Spec::problems`], which `check` reports together with its own.
+//! Takes text in either [`Syntax`] ([`parse`], [`parse_bytes`]), gives a [`Spec`]; [`apply_set`] edits one as `--set`
+//! says, [`print()`] writes one as YAML, [`format()`] writes a text in canonical form in either syntax, [`expand()`]
+//! evaluates expressions and unfolds blocks. The tree has the shape of a spec (sections, layers with kind and name) but
+//! its settings are unchecked: what they mean is for [`check`](crate::check) to say. Reading never stops at the first
+//! error: what it finds is in [`Spec::problems`], which `check` reports together with its own.
 
+mod dsl;
 mod expand;
 mod expression;
-mod print;
+mod format;
 mod read;
 mod set;
 mod yaml;
 
 pub use expand::expand;
-pub use print::print;
+pub use format::{format, print};
 pub use read::{parse, parse_bytes};
 pub use set::apply_set;
 
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 use crate::source::Span;
+use std::collections::BTreeMap;
+
+/// How a spec is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Syntax {
+    /// YAML, in files that end in `.yaml` or `.yml`.
+    Yaml,
+    /// The netc language, in files that end in `.netc`.
+    Dsl,
+}
+
+impl Syntax {
+    /// By the end of the file's name, else by the look of the text: a YAML spec begins with a key and its colon.
+    pub fn of(name: &str, text: &str) -> Syntax {
+        let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+        match extension.as_deref() {
+            Some("yaml" | "yml") => return Syntax::Yaml,
+            Some("netc") => return Syntax::Dsl,
+            _ => {}
+        }
+        let first = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+        match first.into_iter().find(|line| !line.is_empty() && !line.starts_with('#')) {
+            Some(line) => dsl::looks_like(line),
+            None => Syntax::Yaml,
+        }
+    }
+}
 
 /// A spec as written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spec {
+    /// How.
+    pub syntax: Syntax,
     /// The whole text.
     pub span: Span,
     /// `net:`, `input:`, `classes:`, `init:`, `params:`, `blocks:`, `train:`, `preprocess:` in the order written.
@@ -111,6 +142,35 @@ pub enum Layout {
     Lines(u32),
     /// Not at all: a layer's kind alone, at the map's span.
     Absent,
+    /// `(1, b: 2)`, as the netc language writes the settings of a layer.
+    Parentheses,
+    /// Not at all, in the netc language: a layer's kind and name, at the map's span.
+    Bare,
+}
+
+/// The settings of a map that is being read; a key that comes twice is reported.
+#[derive(Debug, Default)]
+struct Gathering {
+    entries: Vec<Setting>,
+    keys: BTreeMap<String, Span>,
+}
+
+impl Gathering {
+    fn insert(&mut self, setting: Setting, problems: &mut Vec<Diagnostic>) {
+        let key = &setting.key;
+        match self.keys.get(&key.text) {
+            Some(_) if key.text.is_empty() => {}
+            Some(&first) => {
+                let diagnostic =
+                    Diagnostic::error(Code::DuplicateKey, key.span, format!("`{}` appears twice", key.text));
+                problems.push(diagnostic.at("again here").label(first, "first here"));
+            }
+            None => {
+                self.keys.insert(key.text.clone(), key.span);
+                self.entries.push(setting);
+            }
+        }
+    }
 }
 
 /// A key with its value.

@@ -1,6 +1,6 @@
 //! From text to [`Spec`]: finds the sections and the layers, and names the layers.
 
-use super::{Data, LayerEntry, Layout, Map, Name, Setting, Spec, Value, yaml};
+use super::{Data, LayerEntry, Layout, Map, Name, Setting, Spec, Syntax, Value, dsl, yaml};
 use crate::diag::{Code, Diagnostic, Fix, closest};
 use crate::source::{Sources, Span};
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,9 +60,12 @@ pub fn parse(sources: &mut Sources, name: &str, text: &str) -> Spec {
     if text.len() > LONGEST {
         let whole = sources.add(name, String::new());
         let message = format!("the spec is {} bytes long; the longest netc reads is {LONGEST}", text.len());
-        return broken(whole, Diagnostic::error(Code::TooMuchYaml, whole, message));
+        return broken(whole, Diagnostic::error(Code::TooMuch, whole, message));
     }
     let whole = sources.add(name, text);
+    if Syntax::of(name, text) == Syntax::Dsl {
+        return dsl::read(text, whole);
+    }
     match yaml::read(text, whole.start) {
         Err(diagnostic) => broken(whole, *diagnostic),
         Ok((None | Some(Value { data: Data::Null, .. }), _)) => {
@@ -72,6 +75,7 @@ pub fn parse(sources: &mut Sources, name: &str, text: &str) -> Spec {
         }
         Ok((Some(Value { data: Data::Map(map), .. }), problems)) => {
             let mut spec = Spec {
+                syntax: Syntax::Yaml,
                 span: whole,
                 sections: Map { entries: Vec::new(), span: map.span, layout: map.layout },
                 layers: Vec::new(),
@@ -103,6 +107,7 @@ pub fn parse(sources: &mut Sources, name: &str, text: &str) -> Spec {
 
 fn broken(span: Span, diagnostic: Diagnostic) -> Spec {
     Spec {
+        syntax: Syntax::Yaml,
         span,
         sections: Map::absent(span),
         layers: Vec::new(),
@@ -126,24 +131,30 @@ fn section(spec: &mut Spec, setting: Setting) -> Option<Setting> {
         spec.sections.entries.push(setting);
         return None;
     } else if !key.is_empty() {
-        let all = || SECTIONS.iter().copied().chain(["layers"]);
-        let mut diagnostic =
+        let diagnostic =
             Diagnostic::error(Code::UnknownKey, setting.key.span, format!("a spec has no section `{key}`"));
-        let synonym = SYNONYMS.iter().find(|(word, _)| *word == key).map(|&(_, known)| known);
-        match synonym.or_else(|| closest(key, all())) {
-            Some(known) => {
-                diagnostic = diagnostic.fix(Fix::maybe(format!("did you mean `{known}`?"), setting.key.span, known));
-                meant = matches!(known, "net" | "input" | "layers").then_some(known);
-            }
-            None => {
-                let known: Vec<String> = all().map(|s| format!("`{s}`")).collect();
-                diagnostic = diagnostic.note(format!("sections are {}", known.join(", ")));
-            }
-        }
-        spec.problems.push(diagnostic);
+        let (known, fix) = section_meant(&setting.key);
+        meant = known.filter(|known| matches!(*known, "net" | "input" | "layers"));
+        spec.problems.push(match fix {
+            Some(fix) => diagnostic.fix(fix),
+            None => diagnostic.note(sections_note()),
+        });
     }
     let Setting { key, value } = setting;
     meant.map(|known| Setting { key: Name { text: known.to_string(), span: key.span }, value })
+}
+
+/// The section that a wrong word must have meant, and the fix that says so.
+pub(super) fn section_meant(key: &Name) -> (Option<&'static str>, Option<Fix>) {
+    let synonym = SYNONYMS.iter().find(|(word, _)| *word == key.text).map(|&(_, known)| known);
+    let known = synonym.or_else(|| closest(&key.text, SECTIONS.iter().copied().chain(["layers"])));
+    (known, known.map(|known| Fix::maybe(format!("did you mean `{known}`?"), key.span, known)))
+}
+
+/// The sections there are, for a note.
+pub(super) fn sections_note() -> String {
+    let known: Vec<String> = SECTIONS.iter().copied().chain(["layers"]).map(|s| format!("`{s}`")).collect();
+    format!("sections are {}", known.join(", "))
 }
 
 fn layers(spec: &mut Spec, value: Value) {
@@ -217,7 +228,7 @@ fn entry(item: Value) -> Result<LayerEntry, Box<Diagnostic>> {
 }
 
 /// The name among the settings and the other settings. A name that is no text stays among them for `check` to refuse.
-fn take_name(kind: &Name, mut settings: Map) -> (Name, bool, Map) {
+pub(super) fn take_name(kind: &Name, mut settings: Map) -> (Name, bool, Map) {
     let text = |s: &Setting| s.key.text == "name" && matches!(s.value.data, Data::Text(_));
     if let Some(at) = settings.entries.iter().position(text) {
         let setting = settings.entries.remove(at);
@@ -230,7 +241,7 @@ fn take_name(kind: &Name, mut settings: Map) -> (Name, bool, Map) {
 
 /// Gives layers without a name their kind and a running number: the first that is free, counting from how many layers
 /// of the kind there are so far.
-fn name_layers(layers: &mut [LayerEntry]) {
+pub(super) fn name_layers(layers: &mut [LayerEntry]) {
     let mut taken: BTreeSet<String> = layers.iter().filter(|l| l.named).map(|l| l.name.text.clone()).collect();
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for layer in layers {

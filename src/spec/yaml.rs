@@ -3,16 +3,17 @@
 //! Works on parser events because those have both ends of every node. Accepts YAML 1.2's core schema, aliases and merge
 //! keys (`<<`). Depth, length and the unfolding of aliases are limited, so that no text can exhaust memory or stack.
 
-use super::{Data, Layout, Map, Name, Setting, Value};
+use super::{Data, Gathering, Layout, Map, Name, Setting, Value};
 use crate::diag::{Code, Diagnostic};
 use crate::source::Span;
 use serde_yaml::granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, StructureStyle, options};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Nested lists and maps.
 const DEEPEST: usize = 40;
 /// Nodes of the tree, those that aliases repeat included.
-const MOST_NODES: usize = 50_000;
+const MOST_NODES: usize = 500_000;
 
 /// The value that `text` holds, or `None` if it holds nothing. `offset` is where the text starts in the sources. On an
 /// error the tree is what was complete before it, if it was a problem of meaning, or nothing, if of syntax.
@@ -20,6 +21,21 @@ pub(super) fn read(text: &str, offset: u32) -> Result<(Option<Value>, Vec<Diagno
     let mut builder = Builder { offset, end: text.len(), problems: Vec::new(), nodes: 0, anchors: BTreeMap::new() };
     let tree = builder.document(text)?;
     Ok((tree, builder.problems))
+}
+
+/// The comments of a text, without the ends of their lines. The text must be valid.
+pub(super) fn comments(text: &str) -> Vec<Range<usize>> {
+    let at = |marker: Marker| marker.byte_offset().unwrap_or(text.len()).min(text.len());
+    let mut found = Vec::new();
+    for event in Parser::new_from_str(text) {
+        let Ok((event, span)) = event else { break };
+        if let Event::Comment(..) = event {
+            let (start, end) = (at(span.start), at(span.end));
+            found.push(start..start + text[start..end].trim_end().len());
+        }
+    }
+    found.sort_by_key(|place| place.start);
+    found
 }
 
 struct Builder {
@@ -42,7 +58,7 @@ enum OpenKind {
     List(Vec<Value>),
     /// `merged`: what merge keys bring, which gives way to what is written.
     Map {
-        entries: Vec<Setting>,
+        entries: Gathering,
         merged: Vec<Setting>,
         key: Option<Name>,
         layout: Layout,
@@ -84,7 +100,7 @@ impl Builder {
                         &mut stack,
                         place,
                         anchor,
-                        OpenKind::Map { entries: Vec::new(), merged: Vec::new(), key: None, layout },
+                        OpenKind::Map { entries: Gathering::default(), merged: Vec::new(), key: None, layout },
                     )?;
                     continue;
                 }
@@ -131,7 +147,7 @@ impl Builder {
     }
 
     fn too_much(&self, span: Span, message: String) -> Diagnostic {
-        Diagnostic::error(Code::TooMuchYaml, span, message)
+        Diagnostic::error(Code::TooMuch, span, message)
     }
 
     fn refuse_tag(&mut self, tagged: bool, span: Span) {
@@ -188,13 +204,13 @@ impl Builder {
                 let span = if flow { start.to(end) } else { block_end(items.last().map(|v| v.span)) };
                 (Data::List(items), span)
             }
-            OpenKind::Map { mut entries, merged, layout, .. } => {
+            OpenKind::Map { entries: Gathering { mut entries, mut keys }, merged, layout, .. } => {
                 let span = match layout {
                     Layout::Braces => start.to(end),
-                    Layout::Lines(_) | Layout::Absent => block_end(entries.last().map(|s| s.key.span.to(s.value.span))),
+                    _ => block_end(entries.last().map(|s| s.key.span.to(s.value.span))),
                 };
                 for setting in merged {
-                    if entries.iter().all(|s| s.key.text != setting.key.text) {
+                    if keys.insert(setting.key.text.clone(), setting.key.span).is_none() {
                         entries.push(setting);
                     }
                 }
@@ -211,7 +227,10 @@ impl Builder {
             OpenKind::Map { entries, merged, key, .. } => match (key.take(), value.data) {
                 (None, data) => *key = Some(self.key(Value { data, span: value.span })),
                 (Some(name), Data::Map(map)) if name.text == "<<" => merged.extend(map.entries),
-                (Some(name), data) => self.insert(entries, name, Value { data, span: value.span }),
+                (Some(key), data) => {
+                    let value = Value { data, span: value.span };
+                    entries.insert(Setting { key, value }, &mut self.problems);
+                }
             },
         }
     }
@@ -229,23 +248,10 @@ impl Builder {
         };
         Name { text, span: value.span }
     }
-
-    fn insert(&mut self, entries: &mut Vec<Setting>, key: Name, value: Value) {
-        match entries.iter().position(|s| s.key.text == key.text) {
-            Some(_) if key.text.is_empty() => {}
-            Some(first) => {
-                let message = format!("`{}` appears twice", key.text);
-                let first = entries[first].key.span;
-                let diagnostic = Diagnostic::error(Code::DuplicateKey, key.span, message);
-                self.problems.push(diagnostic.at("again here").label(first, "first here"));
-            }
-            None => entries.push(Setting { key, value }),
-        }
-    }
 }
 
 /// A plain scalar by YAML 1.2's core schema.
-fn resolve(word: &str) -> Data {
+pub(super) fn resolve(word: &str) -> Data {
     match word {
         "" | "~" | "null" | "Null" | "NULL" => return Data::Null,
         "true" | "True" | "TRUE" => return Data::Flag(true),
@@ -317,13 +323,13 @@ mod tests {
     #[test]
     fn deep_nesting_and_unfolding_aliases_are_refused() {
         let deep = "[".repeat(10_000);
-        assert_eq!(read(&deep, 0).unwrap_err().code, Code::TooMuchYaml);
+        assert_eq!(read(&deep, 0).unwrap_err().code, Code::TooMuch);
         let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
         for i in 1..20 {
             let list = vec![format!("*a{}", i - 1); 10].join(", ");
             laughs.push_str(&format!("a{i}: &a{i} [{list}]\n"));
         }
-        assert_eq!(read(&laughs, 0).unwrap_err().code, Code::TooMuchYaml);
+        assert_eq!(read(&laughs, 0).unwrap_err().code, Code::TooMuch);
     }
 
     #[test]
