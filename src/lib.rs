@@ -44,7 +44,7 @@
 //! let functions = passes::functions(&network, 1, false)?;
 //! let plans: Vec<_> = functions.graphs.iter().map(|graph| plan::plan(graph, &target)).collect();
 //! let kernels: Vec<_> = plans.iter().map(|plan| kernel::kernels(plan, &target)).collect();
-//! let program = program::program(&network, &functions, &plans, &kernels, &target);
+//! let program = program::program(&network, &functions, &plans, &kernels, &target, &codegen::NoStore);
 //! let folder = std::env::temp_dir().join(format!("netc-small-{}", std::process::id()));
 //! let files = program.write(&folder)?;
 //! assert!(files.iter().any(|file| file.ends_with("small.so")));

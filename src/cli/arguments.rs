@@ -159,6 +159,9 @@ pub struct Compile {
     /// Compute convolutions by the fastest way (auto) or by the definition (direct)
     #[arg(long, value_enum, hide_possible_values = true, default_value_t = Algorithm::Auto)]
     pub algorithm: Algorithm,
+    /// Folder for compiled kernels [default: $XDG_CACHE_HOME/netc or ~/.cache/netc]
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
 }
 
 /// `netc train`.

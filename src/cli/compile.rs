@@ -3,7 +3,7 @@
 use super::arguments::{Compile, Format, Mode};
 use super::check::warn;
 use super::output::{Output, bytes, duration};
-use crate::driver::{self, Checked, Failure, Options};
+use crate::driver::{self, Cache, Checked, Compiled, Failure, Options};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -13,18 +13,24 @@ pub fn compile(arguments: &Compile, output: &mut Output) -> Result<(), Failure> 
     let checked = driver::check(driver::read(&arguments.spec.path, &arguments.spec.sets)?)?;
     let options = options(&checked, arguments.mode, arguments.batch, &arguments.target)?;
     let folder = arguments.output.clone().unwrap_or_else(|| PathBuf::from(&checked.network.name));
-    let files = driver::compile(&checked.network, &options, &folder)?;
+    // Without a folder for a cache, every kernel is compiled.
+    let cache = match &arguments.cache {
+        Some(folder) => Some(Cache::at(Some(folder))?),
+        None => Cache::at(None).ok(),
+    };
+    let made = driver::compile(&checked.network, &options, &folder, cache.as_ref())?;
     let seconds = start.elapsed().as_secs_f64();
     match arguments.spec.format {
         Format::Text => {
-            output.write(&table(&files))?;
+            output.write(&table(&made.files))?;
             let purpose = if options.train { "training and inference" } else { "inference" };
             output.line(&format!(
-                "{}: {purpose}, batch {}, for {}, in {}",
+                "{}: {purpose}, batch {}, for {}, in {}{}",
                 checked.network.name,
                 options.batch,
                 options.target.cpu,
-                duration(seconds)
+                duration(seconds),
+                reuse(&made)
             ))?;
             warn(checked);
             Ok(())
@@ -34,9 +40,18 @@ pub fn compile(arguments: &Compile, output: &mut Output) -> Result<(), Failure> 
             "batch": options.batch,
             "train": options.train,
             "target": options.target.cpu,
-            "files": files,
+            "files": made.files,
+            "kernels": { "compiled": made.kernels_compiled, "reused": made.kernels_reused },
             "seconds": seconds,
         })),
+    }
+}
+
+/// What was not compiled, if anything.
+fn reuse(made: &Compiled) -> String {
+    match made.kernels_reused {
+        0 => String::new(),
+        reused => format!("; {reused} of {} kernels from the cache", reused + made.kernels_compiled),
     }
 }
 

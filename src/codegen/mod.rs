@@ -40,6 +40,26 @@ pub struct Function<'a> {
     pub kernels: &'a [Kernel],
 }
 
+/// Object code of kernels, kept from one compilation to the next under keys that change with all that it depends on.
+pub trait KernelStore: Sync {
+    /// The object kept under `key`.
+    fn find(&self, key: &str) -> Option<Vec<u8>>;
+    /// Keeps an object.
+    fn keep(&self, key: &str, object: &[u8]);
+}
+
+/// Keeps nothing: every kernel is compiled.
+#[derive(Debug, Clone, Copy)]
+pub struct NoStore;
+
+impl KernelStore for NoStore {
+    fn find(&self, _key: &str) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn keep(&self, _key: &str, _object: &[u8]) {}
+}
+
 /// What to print for a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listing {
@@ -56,17 +76,27 @@ pub fn symbol(network: &str, function: &str) -> String {
 }
 
 /// Compiles the functions of `network` for `target`; `manifest` is embedded as the symbol `NETWORK_manifest`, of which
-/// `netc_manifest` is a weak alias. Output bytes depend on the arguments alone.
-pub fn compile(network: &str, functions: &[Function], manifest: &str, target: &Target) -> Code {
+/// `netc_manifest` is a weak alias. A kernel that `store` has is not compiled again. Output bytes depend on the other
+/// arguments alone.
+pub fn compile(
+    network: &str,
+    functions: &[Function],
+    manifest: &str,
+    target: &Target,
+    store: &dyn KernelStore,
+) -> Code {
     let units = units(network, functions);
-    let bodies: Vec<(&String, &Kernel)> = units.bodies.iter().map(|(name, kernel)| (name, *kernel)).collect();
-    let mut objects = in_parallel(&bodies, |part| {
-        let context = Context::create();
-        let module = context.create_module("kernels");
-        for (name, kernel) in part {
-            body::emit(&context, &module, name, kernel, target);
-        }
-        object(&module, target)
+    let bodies: Vec<(&String, &Body)> = units.bodies.iter().collect();
+    let mut objects = in_parallel(&bodies, |name, body| {
+        let key = key(name, body, target);
+        store.find(&key).unwrap_or_else(|| {
+            let context = Context::create();
+            let module = context.create_module("kernel");
+            body::emit(&context, &module, name, body.kernel, target);
+            let object = object(&module, target);
+            store.keep(&key, &object);
+            object
+        })
     });
     let context = Context::create();
     let module = context.create_module("entry");
@@ -75,14 +105,24 @@ pub fn compile(network: &str, functions: &[Function], manifest: &str, target: &T
     Code { objects }
 }
 
+/// Names the object code of a kernel by all that it depends on but netc itself.
+fn key(name: &str, body: &Body, target: &Target) -> String {
+    let mut hash = Sha256::new();
+    for part in [&format!("{:?} {target:?}", inkwell::support::get_llvm_version()), name, &body.text] {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+}
+
 /// The code of the functions as text.
 pub fn listing(network: &str, functions: &[Function], target: &Target, what: Listing) -> String {
     let units = units(network, functions);
     let mut text = String::new();
-    for (name, kernel) in &units.bodies {
+    for (name, body) in &units.bodies {
         let context = Context::create();
         let module = context.create_module(name);
-        body::emit(&context, &module, name, kernel, target);
+        body::emit(&context, &module, name, body.kernel, target);
         let machine = optimise(&module, target);
         match what {
             Listing::Llvm => text.push_str(&module.print_to_string().to_string()),
@@ -97,9 +137,16 @@ pub fn listing(network: &str, functions: &[Function], target: &Target, what: Lis
     text
 }
 
+/// A kernel's code.
+struct Body<'a> {
+    kernel: &'a Kernel,
+    /// All that its code depends on: not the kernel's name, so that equal work gets equal code.
+    text: String,
+}
+
 /// Kernel bodies by symbol, each once however many steps share it, and each step's body.
 struct Units<'a> {
-    bodies: BTreeMap<String, &'a Kernel>,
+    bodies: BTreeMap<String, Body<'a>>,
     names: Vec<Vec<String>>,
 }
 
@@ -109,12 +156,11 @@ fn units<'a>(network: &str, functions: &[Function<'a>]) -> Units<'a> {
     for function in functions {
         let mut own = Vec::new();
         for kernel in function.kernels {
-            // The name without the kernel's own: equal work gets equal code.
             let text = format!("{:?}{:?}{:?}", kernel.buffers, kernel.locals, kernel.body);
             let hash = Sha256::digest(text.as_bytes());
             let hash: String = hash.iter().take(8).map(|b| format!("{b:02x}")).collect();
             let name = format!("{}_body_{hash}", symbol(network, "kernel"));
-            bodies.entry(name.clone()).or_insert(kernel);
+            bodies.entry(name.clone()).or_insert(Body { kernel, text });
             own.push(name);
         }
         names.push(own);
@@ -122,27 +168,19 @@ fn units<'a>(network: &str, functions: &[Function<'a>]) -> Units<'a> {
     Units { bodies, names }
 }
 
-/// Splits the work into parts of which each makes one object; the split depends on the work alone.
-fn in_parallel<'a>(
-    bodies: &[(&'a String, &'a Kernel)],
-    make: impl Fn(&[(&'a String, &'a Kernel)]) -> Vec<u8> + Sync,
-) -> Vec<Vec<u8>> {
-    const PARTS: usize = 16;
-    let mut parts: Vec<Vec<(&String, &Kernel)>> = vec![Vec::new(); PARTS.min(bodies.len()).max(1)];
-    let count = parts.len();
-    for (i, body) in bodies.iter().enumerate() {
-        parts[i % count].push(*body);
-    }
+/// One object a kernel, in the order of `bodies`, made by as many threads as the machine has; the longest first.
+fn in_parallel<'a>(bodies: &[(&'a String, &'a Body)], make: impl Fn(&str, &Body) -> Vec<u8> + Sync) -> Vec<Vec<u8>> {
+    let mut order: Vec<usize> = (0..bodies.len()).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(bodies[i].1.text.len()));
     let next = std::sync::atomic::AtomicUsize::new(0);
-    let results: Vec<std::sync::Mutex<Vec<u8>>> = parts.iter().map(|_| std::sync::Mutex::default()).collect();
-    let workers = std::thread::available_parallelism().map_or(1, |n| n.get()).min(count);
+    let results: Vec<std::sync::Mutex<Vec<u8>>> = bodies.iter().map(|_| std::sync::Mutex::default()).collect();
+    let workers = std::thread::available_parallelism().map_or(1, |n| n.get()).min(bodies.len());
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
-                loop {
-                    let i = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    let Some(part) = parts.get(i) else { break };
-                    let bytes = make(part);
+                while let Some(&i) = order.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                    let (name, body) = bodies[i];
+                    let bytes = make(name, body);
                     if let Ok(mut slot) = results[i].lock() {
                         *slot = bytes;
                     }

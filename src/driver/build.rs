@@ -1,5 +1,6 @@
 //! From a checked network to code: plans, kernels, listings, program folders.
 
+use super::kernels::Kernels;
 use super::{Cache, Failure, cache, front};
 use crate::check::Network;
 use crate::codegen::{self, Listing};
@@ -102,17 +103,39 @@ pub fn memory(network: &Network, options: &Options, threads: usize) -> Result<u6
     Ok((state + arena + scratch * threads + port_bytes) as u64)
 }
 
-/// Compiles a network into `folder` and gives the files written.
-pub fn compile(network: &Network, options: &Options, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+/// What a compilation made.
+#[derive(Debug, Clone)]
+pub struct Compiled {
+    /// The files.
+    pub files: Vec<PathBuf>,
+    /// Kernels that were compiled.
+    pub kernels_compiled: usize,
+    /// Kernels whose code was in the cache.
+    pub kernels_reused: usize,
+}
+
+/// Compiles a network into `folder`. Kernels that `cache` has are taken from there, the others put in.
+pub fn compile(
+    network: &Network,
+    options: &Options,
+    folder: &Path,
+    cache: Option<&Cache>,
+) -> Result<Compiled, Failure> {
     let built = build(network, options)?;
     built.verify()?;
-    let program = program::program(network, &built.functions, &built.plans, &built.kernels, &options.target);
-    program.write(folder).map_err(|e| Failure::Environment(e.to_string()))
+    let store = Kernels::of(cache);
+    let program = program::program(network, &built.functions, &built.plans, &built.kernels, &options.target, &store);
+    let files = program.write(folder).map_err(|e| Failure::Environment(e.to_string()))?;
+    let (kernels_compiled, kernels_reused) = store.counts();
+    if let (Some(cache), 1..) = (cache, kernels_compiled) {
+        cache.trim();
+    }
+    Ok(Compiled { files, kernels_compiled, kernels_reused })
 }
 
 /// The folder of a compiled network in the cache; compiles it if it is not there.
 pub fn cached(network: &Network, options: &Options, cache: &Cache) -> Result<PathBuf, Failure> {
     let description = format!("{network:?}");
     let key = cache::key(&[&cache::build(), &description, &format!("{options:?}")]);
-    cache.folder(&format!("{}-{key}", network.name), |folder| compile(network, options, folder).map(drop))
+    cache.folder(&format!("{}-{key}", network.name), |folder| compile(network, options, folder, Some(cache)).map(drop))
 }

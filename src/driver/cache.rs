@@ -1,15 +1,17 @@
-//! Compiled programs by content: the same spec for the same machine is compiled once.
+//! Compiled programs by content: the same spec for the same machine is compiled once. Their kernels are kept too, see
+//! [`kernels`](super::kernels).
 //!
 //! A program's folder appears in the cache by a rename, so it is complete or not there, whatever interrupts netc and
 //! however many of it run at a time. Deleting or damaging any of it, or all, is always safe: a program whose files are
 //! not those that its list of hashes names is compiled again.
 
 use super::Failure;
+use super::kernels::touch;
 use netc_runtime::files;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// The file in a program's folder that lists the hashes of the others.
 const HASHES: &str = "hashes";
@@ -19,6 +21,12 @@ const UNFINISHED: &str = "unfinished-";
 
 /// Unfinished folders of this age belong to nobody any more: no compilation takes that long.
 const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The folder of kernels.
+const KERNELS: &str = "kernels";
+
+/// Bytes that the cache may take; what has not been used for the longest time goes first.
+const LARGEST: u64 = 2 << 30;
 
 /// A folder of compiled programs.
 #[derive(Debug, Clone)]
@@ -55,6 +63,7 @@ impl Cache {
     pub fn folder(&self, key: &str, make: impl FnOnce(&Path) -> Result<(), Failure>) -> Result<PathBuf, Failure> {
         let path = self.root.join(key);
         if whole(&path) {
+            touch(&path);
             return Ok(path);
         }
         std::fs::create_dir_all(&self.root).map_err(|e| Failure::file("make the folder", &self.root, &e))?;
@@ -82,6 +91,43 @@ impl Cache {
             }
             Err(_) if whole(&path) => Ok(path),
             Err(e) => Err(Failure::file("make the folder", &path, &e)),
+        }
+    }
+
+    /// The folder of kernels.
+    pub(super) fn kernels(&self) -> PathBuf {
+        self.root.join(KERNELS)
+    }
+
+    /// Removes programs and kernels until the rest is no larger than the cache may be. What cannot be removed does no
+    /// harm.
+    pub(super) fn trim(&self) {
+        self.trim_to(LARGEST);
+    }
+
+    fn trim_to(&self, limit: u64) {
+        let kernels = self.kernels();
+        let programs = files::list(&self.root).unwrap_or_default();
+        let programs = programs.into_iter().filter(|path| {
+            let unfinished = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED));
+            *path != kernels && !unfinished && path.is_dir()
+        });
+        let all = programs.chain(files::list(&kernels).unwrap_or_default());
+        let mut entries: Vec<(SystemTime, PathBuf, u64)> = all
+            .filter_map(|path| {
+                let used = path.metadata().and_then(|about| about.modified()).ok()?;
+                let size = size(&path);
+                Some((used, path, size))
+            })
+            .collect();
+        entries.sort();
+        let mut total: u64 = entries.iter().map(|entry| entry.2).sum();
+        for (_, path, size) in entries {
+            if total <= limit {
+                break;
+            }
+            let _ = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            total -= size;
         }
     }
 
@@ -126,6 +172,12 @@ fn hashes(folder: &Path) -> std::io::Result<String> {
         let _ = writeln!(text, "{hash}  {}", name.to_string_lossy());
     }
     Ok(text)
+}
+
+/// Bytes of a file, or of the files in a folder.
+fn size(path: &Path) -> u64 {
+    let bytes = |path: &Path| path.metadata().map_or(0, |about| about.len());
+    if path.is_dir() { files::list(path).unwrap_or_default().iter().map(|file| bytes(file)).sum() } else { bytes(path) }
 }
 
 /// A key made of parts, each kept apart from the next.
@@ -205,6 +257,35 @@ mod tests {
             assert_eq!(std::fs::read(made.join("a.so")).unwrap(), b"code");
             assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
         }
+    }
+
+    #[test]
+    fn what_was_not_used_for_the_longest_time_goes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(Some(folder.path())).unwrap();
+        let make = |path: &Path| {
+            std::fs::write(path.join("a.so"), [0; 1000]).unwrap();
+            Ok(())
+        };
+        for key in ["first", "second"] {
+            cache.folder(key, make).unwrap();
+        }
+        std::fs::create_dir(cache.kernels()).unwrap();
+        std::fs::write(cache.kernels().join("third"), [0; 1000]).unwrap();
+        std::fs::create_dir(folder.path().join("unfinished-1")).unwrap();
+        for (age, name) in [(3, "first"), (2, "second"), (1, "kernels/third")] {
+            let then = SystemTime::now() - Duration::from_secs(100 * age);
+            std::fs::File::open(folder.path().join(name)).unwrap().set_modified(then).unwrap();
+        }
+        cache.folder("first", make).unwrap();
+        let there =
+            || ["first", "second", "kernels/third", "unfinished-1"].map(|name| folder.path().join(name).exists());
+        cache.trim_to(4000);
+        assert_eq!(there(), [true; 4]);
+        cache.trim_to(2500);
+        assert_eq!(there(), [true, false, true, true]);
+        cache.trim_to(1500);
+        assert_eq!(there(), [true, false, false, true]);
     }
 
     #[test]

@@ -7,9 +7,10 @@ mod build;
 mod cache;
 mod failure;
 mod front;
+mod kernels;
 mod session;
 
-pub use build::{Built, Options, build, cached, compile, memory, target};
+pub use build::{Built, Compiled, Options, build, cached, compile, memory, target};
 pub use cache::Cache;
 pub use failure::{Failure, Refused, plain};
 pub use front::{Checked, Formatted, Text, check, format, functions, functions_after, needs_recipe, read, write_text};

@@ -9,7 +9,7 @@ mod manifest;
 mod usage;
 
 use crate::check::Network;
-use crate::codegen::{self, Code, LinkError};
+use crate::codegen::{self, Code, KernelStore, LinkError};
 use crate::graph::Functions;
 use crate::kernel::Kernel;
 use crate::plan::Plan;
@@ -50,19 +50,21 @@ pub enum WriteError {
     },
 }
 
-/// Generates the code of a network's functions. `plans` and `kernels` belong to `functions.graphs`, one each.
+/// Generates the code of a network's functions. `plans` and `kernels` belong to `functions.graphs`, one each. Kernels
+/// that `store` has are taken from there.
 pub fn program(
     network: &Network,
     functions: &Functions,
     plans: &[Plan],
     kernels: &[Vec<Kernel>],
     target: &Target,
+    store: &dyn KernelStore,
 ) -> Program {
     let manifest = manifest::manifest(network, functions, plans, kernels, target);
     let text = manifest::json(&manifest);
     let parts: Vec<codegen::Function> =
         plans.iter().zip(kernels).map(|(plan, kernels)| codegen::Function { plan, kernels }).collect();
-    let code = codegen::compile(&network.name, &parts, &text, target);
+    let code = codegen::compile(&network.name, &parts, &text, target, store);
     let header = header::header(&manifest, &network.preprocess);
     Program { manifest, header, code, stem: codegen::symbol(&network.name, "").trim_end_matches('_').to_owned() }
 }

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod from_c;
+mod kernel_cache;
 mod real_data;
 mod results;
 mod training;

@@ -91,7 +91,7 @@ impl Planned {
     fn library(&self) -> &libloading::Library {
         self.library.get_or_init(|| {
             let functions = [netc::codegen::Function { plan: &self.plan, kernels: &self.kernels }];
-            let code = netc::codegen::compile("unit", &functions, "{}", &self.target);
+            let code = netc::codegen::compile("unit", &functions, "{}", &self.target, &netc::codegen::NoStore);
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("unit.so");
             netc::codegen::link_shared(&code, folder.path(), &path).unwrap();

@@ -65,7 +65,7 @@ pub fn run_compiled(kernel: &Kernel, buffers: &mut [Memory], target: &Target) {
     };
     let kernels = [kernel.clone()];
     let functions = [netc::codegen::Function { plan: &plan, kernels: &kernels }];
-    let code = netc::codegen::compile("unit", &functions, "{}", target);
+    let code = netc::codegen::compile("unit", &functions, "{}", target, &netc::codegen::NoStore);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("unit.so");
     netc::codegen::link_shared(&code, folder.path(), &path).unwrap();
