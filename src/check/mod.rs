@@ -12,6 +12,7 @@ mod reader;
 pub mod report;
 mod sections;
 mod train;
+pub mod vocabulary;
 mod wiring;
 
 pub use crate::diag::Derivation;

@@ -37,7 +37,7 @@ pub(super) struct Pick {
 
 /// The numbers that make sense for a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Bounds {
+pub enum Bounds {
     /// Any but infinity.
     Finite,
     /// x > 0.
@@ -51,7 +51,8 @@ pub(super) enum Bounds {
 }
 
 impl Bounds {
-    fn holds(self, x: f64) -> bool {
+    /// Whether a number is within.
+    pub fn holds(self, x: f64) -> bool {
         x.is_finite()
             && match self {
                 Bounds::Finite => true,
@@ -62,7 +63,8 @@ impl Bounds {
             }
     }
 
-    fn describe(self) -> &'static str {
+    /// In words, as `greater than 0`.
+    pub fn describe(self) -> &'static str {
         match self {
             Bounds::Finite => "finite",
             Bounds::Positive => "greater than 0",

@@ -11,6 +11,8 @@ pub(super) const DEFINITION: Definition = Definition {
     word: "add",
     synonyms: &["sum", "residual", "eltwise", "shortcut", "plus"],
     inputs: Inputs::Many,
+    about: "The sum of its inputs, which have equal shapes",
+    settings: &[],
     resolve,
 };
 

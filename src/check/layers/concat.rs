@@ -11,6 +11,8 @@ pub(super) const DEFINITION: Definition = Definition {
     word: "concat",
     synonyms: &["concatenate", "cat", "route", "depth_concat", "join"],
     inputs: Inputs::Many,
+    about: "Its inputs one after the other along the channels",
+    settings: &[],
     resolve,
 };
 

@@ -1,9 +1,10 @@
 //! `conv`: two-dimensional cross-correlation.
 
-use super::{Definition, Inputs, Operand, Resolved, elements, image, window};
+use super::{BIAS, Definition, Inputs, Operand, Resolved, elements, image, window};
 use crate::check::LayerKind;
 use crate::check::init::{self, Defaults};
-use crate::check::reader::Reader;
+use crate::check::reader::{LARGEST, Reader};
+use crate::check::vocabulary::{Form, PARAM_SETTINGS, Setting};
 use crate::diag::{Code, Diagnostic};
 
 /// The layer.
@@ -11,8 +12,24 @@ pub(super) const DEFINITION: Definition = Definition {
     word: "conv",
     synonyms: &["conv2d", "convolution", "convolution2d", "convolutional", "conv_2d"],
     inputs: Inputs::One,
+    about: "Two-dimensional convolution: each kernel slides over all channels of the image",
+    settings: SETTINGS,
     resolve,
 };
+
+const SETTINGS: &[Setting] = &[
+    Setting::required("kernels", Form::Whole(1, LARGEST), "Output channels"),
+    window::KERNEL_SIZE,
+    Setting::optional("stride", window::PAIR, "1", "How far the window moves: one number or `[height, width]`"),
+    window::PADDING,
+    Setting::optional("dilation", window::PAIR, "1", "Distance between the window's pixels"),
+    Setting::optional("groups", Form::Whole(1, LARGEST), "1", "Groups of channels that do not see each other"),
+    BIAS,
+    window::ROUNDING,
+    PARAM_SETTINGS[0],
+    PARAM_SETTINGS[1],
+    PARAM_SETTINGS[2],
+];
 
 fn resolve(reader: &mut Reader<'_, '_>, operands: Option<&[Operand]>, defaults: &Defaults) -> Option<Resolved> {
     let kernels = reader.count("kernels");

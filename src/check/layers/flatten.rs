@@ -6,8 +6,14 @@ use crate::check::reader::Reader;
 use crate::check::{Derivation, LayerKind};
 
 /// The layer.
-pub(super) const DEFINITION: Definition =
-    Definition { word: "flatten", synonyms: &["reshape", "view", "flat"], inputs: Inputs::One, resolve };
+pub(super) const DEFINITION: Definition = Definition {
+    word: "flatten",
+    synonyms: &["reshape", "view", "flat"],
+    inputs: Inputs::One,
+    about: "An image to a vector, in the order channels, rows, columns",
+    settings: &[],
+    resolve,
+};
 
 fn resolve(reader: &mut Reader<'_, '_>, operands: Option<&[Operand]>, _: &Defaults) -> Option<Resolved> {
     reader.at_most = None;

@@ -10,6 +10,8 @@ pub(super) const DEFINITION: Definition = Definition {
     word: "global_avgpool",
     synonyms: &["gap", "global_avg_pool", "globalaveragepool", "global_average_pooling2d", "global_pool"],
     inputs: Inputs::One,
+    about: "The mean of each channel",
+    settings: &[],
     resolve,
 };
 

@@ -1,17 +1,28 @@
 //! `linear`: fully connected.
 
-use super::{Definition, Inputs, Operand, Resolved, elements, flatten};
+use super::{BIAS, Definition, Inputs, Operand, Resolved, elements, flatten};
 use crate::check::LayerKind;
 use crate::check::init::{self, Defaults};
-use crate::check::reader::Reader;
+use crate::check::reader::{LARGEST, Reader};
+use crate::check::vocabulary::{Form, PARAM_SETTINGS, Setting};
 
 /// The layer.
 pub(super) const DEFINITION: Definition = Definition {
     word: "linear",
     synonyms: &["fc", "dense", "fully_connected", "inner_product", "innerproduct", "gemm", "affine", "fullyconnected"],
     inputs: Inputs::One,
+    about: "Fully connected layer: each output is a weighted sum of all inputs; an image is flattened first",
+    settings: SETTINGS,
     resolve,
 };
+
+const SETTINGS: &[Setting] = &[
+    Setting::required("features", Form::Whole(1, LARGEST), "Outputs"),
+    BIAS,
+    PARAM_SETTINGS[0],
+    PARAM_SETTINGS[1],
+    PARAM_SETTINGS[2],
+];
 
 fn resolve(reader: &mut Reader<'_, '_>, operands: Option<&[Operand]>, defaults: &Defaults) -> Option<Resolved> {
     reader.at_most = None;

@@ -3,7 +3,8 @@
 use super::{Definition, Inputs, Operand, Resolved, image};
 use crate::check::LayerKind;
 use crate::check::init::Defaults;
-use crate::check::reader::{Bounds, Reader};
+use crate::check::reader::{Bounds, LARGEST, Reader};
+use crate::check::vocabulary::{Form, Setting};
 use crate::diag::{Code, Diagnostic};
 
 /// The layer.
@@ -11,11 +12,27 @@ pub(super) const DEFINITION: Definition = Definition {
     word: "lrn",
     synonyms: &["norm", "local_response_norm", "localresponsenorm", "local_response_normalization", "cmrnorm"],
     inputs: Inputs::One,
+    about: "Local response normalisation: divides by (k + s·Σx²)^β over neighbouring channels",
+    settings: SETTINGS,
     resolve,
 };
 
 /// The widest window: no network has as many channels to normalise over.
 const WIDEST: usize = 1 << 16;
+
+const SETTINGS: &[Setting] = &[
+    Setting::optional("size", Form::Whole(1, WIDEST), "5", "Channels in the window"),
+    Setting::optional("alpha", Form::Number(Bounds::NotNegative), "1.0e-4", "α"),
+    Setting::optional("beta", Form::Number(Bounds::NotNegative), "0.75", "β, the exponent"),
+    Setting::optional("k", Form::Number(Bounds::Positive), "1", "k, which keeps the divisor from 0"),
+    Setting::optional(
+        "divide_by_size",
+        Form::Flag,
+        "true",
+        "Whether s = α/size, as PyTorch, Caffe and ONNX, or s = α, as the paper of 2012",
+    ),
+    Setting::optional("groups", Form::Whole(1, LARGEST), "1", "Groups of channels that windows do not cross"),
+];
 
 fn resolve(reader: &mut Reader<'_, '_>, operands: Option<&[Operand]>, _: &Defaults) -> Option<Resolved> {
     let size = match reader.get("size") {

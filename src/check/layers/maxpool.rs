@@ -20,6 +20,8 @@ pub(super) const DEFINITION: Definition = Definition {
         "maxpooling",
     ],
     inputs: Inputs::One,
+    about: "The maximum of each window",
+    settings: window::POOL_SETTINGS,
     resolve,
 };
 

@@ -21,6 +21,7 @@ mod window;
 
 use super::init::Defaults;
 use super::reader::{LARGEST, Reader};
+use super::vocabulary::{Form, Setting};
 use super::{Derivation, LayerKind, Param, shape_text};
 use crate::diag::{Code, Diagnostic};
 use crate::source::Span;
@@ -33,6 +34,10 @@ pub(super) struct Definition {
     pub synonyms: &'static [&'static str],
     /// How many layers it reads.
     pub inputs: Inputs,
+    /// What it does: one sentence without a full stop.
+    pub about: &'static str,
+    /// All that [`resolve`](Self::resolve) asks for.
+    pub settings: &'static [Setting],
     /// Reads the settings and resolves the layer. Without `operands`, because something before it is wrong, it reads
     /// the settings for their own errors. `None` means that an error was reported here or before.
     pub resolve: fn(&mut Reader<'_, '_>, Option<&[Operand]>, &Defaults) -> Option<Resolved>,
@@ -40,7 +45,7 @@ pub(super) struct Definition {
 
 /// How many layers a layer reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Inputs {
+pub enum Inputs {
     /// One.
     One,
     /// Two or more.
@@ -96,6 +101,9 @@ pub(super) const DEFINITIONS: &[Definition] = &[
     add::DEFINITION,
     concat::DEFINITION,
 ];
+
+/// The setting `bias` of layers that have one.
+const BIAS: Setting = Setting::optional("bias", Form::Flag, "true", "Whether a bias is added");
 
 /// The operand as an image, or a report that it is none.
 fn image<'a>(reader: &mut Reader<'_, '_>, operand: &'a Operand) -> Option<(&'a Operand, [usize; 3])> {

@@ -10,6 +10,8 @@ pub(super) const RELU: Definition = Definition {
     word: "relu",
     synonyms: &["rectifier", "relu6"],
     inputs: Inputs::One,
+    about: "max(0, x)",
+    settings: &[],
     resolve: |_, operands, _| resolve(LayerKind::Relu, operands),
 };
 
@@ -18,12 +20,20 @@ pub(super) const SIGMOID: Definition = Definition {
     word: "sigmoid",
     synonyms: &["logistic"],
     inputs: Inputs::One,
+    about: "1/(1 + e⁻ˣ)",
+    settings: &[],
     resolve: |_, operands, _| resolve(LayerKind::Sigmoid, operands),
 };
 
 /// tanh x.
-pub(super) const TANH: Definition =
-    Definition { word: "tanh", synonyms: &[], inputs: Inputs::One, resolve: resolve_tanh };
+pub(super) const TANH: Definition = Definition {
+    word: "tanh",
+    synonyms: &[],
+    inputs: Inputs::One,
+    about: "The hyperbolic tangent",
+    settings: &[],
+    resolve: resolve_tanh,
+};
 
 fn resolve_tanh(_: &mut Reader<'_, '_>, operands: Option<&[Operand]>, _: &Defaults) -> Option<Resolved> {
     resolve(LayerKind::Tanh, operands)

@@ -5,6 +5,7 @@
 
 use super::{Operand, shape_text};
 use crate::check::reader::{LARGEST, Reader, choice};
+use crate::check::vocabulary::{Form, Lengths, Setting, Word};
 use crate::check::{Derivation, Padding};
 use crate::diag::{Applicability, Code, Diagnostic, Edit, Fix};
 use crate::spec::{Data, Value};
@@ -202,6 +203,50 @@ fn padding(reader: &mut Reader<'_, '_>, value: &Value) -> Option<Sides> {
         }
     }
 }
+
+/// One number for both axes or `[height, width]`.
+pub(super) const PAIR: Form =
+    Form::Either(&[Form::Whole(1, LARGEST), Form::List(&Form::Whole(1, LARGEST), Lengths { least: 2, most: Some(2) })]);
+
+pub(super) const KERNEL_SIZE: Setting =
+    Setting::required("kernel_size", PAIR, "The window: one number or `[height, width]`");
+
+const SIDE: Form = Form::Whole(0, LARGEST);
+
+pub(super) const PADDING: Setting = Setting::optional(
+    "padding",
+    Form::Either(&[
+        SIDE,
+        Form::List(&SIDE, Lengths { least: 2, most: Some(2) }),
+        Form::Settings(&[
+            Setting::optional("top", SIDE, "0", "Rows above"),
+            Setting::optional("bottom", SIDE, "0", "Rows below"),
+            Setting::optional("left", SIDE, "0", "Columns before"),
+            Setting::optional("right", SIDE, "0", "Columns after"),
+        ]),
+        Form::Words(&[Word::plain("same", "As much as gives ⌈W/S⌉ windows, the odd pixel after")]),
+    ]),
+    "0",
+    "Pixels around the image: one number, `[before, after]` on both axes, by side, or `same`",
+);
+
+pub(super) const ROUNDING: Setting = Setting::open(
+    "rounding",
+    Form::Words(&[
+        Word::plain("floor", "The rest of the image is never read"),
+        Word::plain("ceil", "One window more: a convolution pads, a pooling window hangs over the edge"),
+    ]),
+    "a size that is not whole is an error",
+    "What to do where the windows do not fit the image exactly",
+);
+
+/// The settings of windows that pool.
+pub(super) const POOL_SETTINGS: &[Setting] = &[
+    KERNEL_SIZE,
+    Setting::open("stride", PAIR, "kernel_size", "How far the window moves: one number or `[height, width]`"),
+    PADDING,
+    ROUNDING,
+];
 
 /// The axes of a window on an image of this height and width.
 fn axes(window: &Window, image: [usize; 2]) -> [Axis; 2] {
