@@ -16,6 +16,7 @@
 //! | [`target`] | the machine that code is made for |
 //! | [`spec`] | text → [`spec::Spec`]: the tree as written, every value with its place |
 //! | [`check`] | Spec → [`check::Network`]: layers resolved, every shape with its derivation |
+//! | [`editor`] | what an editor asks: schema, diagnostics, completion, hover |
 //! | [`graph`] | Network → [`graph::Graph`]: the tensor IR |
 //! | [`grad`] | Graph → Graph: reverse mode, the optimizer's step |
 //! | [`passes`] | Graph → Graph by named [`passes`]; Network → [`graph::Functions`] |
@@ -57,6 +58,7 @@ pub mod cli;
 pub mod codegen;
 pub mod diag;
 pub mod driver;
+pub mod editor;
 pub mod geometry;
 pub mod grad;
 pub mod graph;

@@ -34,6 +34,8 @@ pub enum Command {
     Dump(Dump),
     /// Write specs in canonical form, or convert them between YAML and the netc language
     Fmt(super::fmt::Fmt),
+    /// Print the JSON Schema of specs in YAML, for editors
+    Schema(super::schema::Schema),
 }
 
 impl Command {
@@ -48,6 +50,7 @@ impl Command {
             Command::Time(c) => c.spec.format,
             Command::Dump(c) => c.spec.format,
             Command::Fmt(_) => Format::Text,
+            Command::Schema(_) => Format::Json,
         }
     }
 }

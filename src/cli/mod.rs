@@ -14,6 +14,7 @@ mod machine;
 mod output;
 mod progress;
 mod run;
+mod schema;
 mod time;
 mod train;
 
@@ -59,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Time(time) => time::time(time, &mut output),
         Command::Dump(dump) => dump::dump(dump, &mut output),
         Command::Fmt(fmt) => fmt::fmt(fmt, &mut output),
+        Command::Schema(_) => schema::schema(&mut output),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

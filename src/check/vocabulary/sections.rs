@@ -18,7 +18,7 @@ pub const SECTIONS: &[Setting] = &[
     Setting::required("input", Form::Settings(INPUT), "What the network reads, without the batch"),
     Setting::open(
         "classes",
-        Form::List(&Form::Text, SOME),
+        Form::List(&Form::Either(&[Form::Text, COUNT_FROM_0, Form::Flag]), SOME),
         "classes have numbers only",
         "The names of the classes in the order of their labels",
     ),
