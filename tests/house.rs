@@ -13,12 +13,14 @@ const STAGES: [&str; 16] = [
 ];
 
 /// Outside crates that only some stages may name.
-const OUTSIDE: [(&[&str], &[&str]); 6] = [
+const OUTSIDE: [(&[&str], &[&str]); 8] = [
     (&["annotate_snippets"], &["diag"]),
     (&["serde_yaml", "pest", "pest_derive", "saphyr_parser"], &["spec"]),
     (&["petgraph"], &["check", "graph"]),
     (&["inkwell", "llvm_sys"], &["codegen"]),
     (&["clap", "indicatif"], &["cli"]),
+    (&["lsp_types"], &["editor", "cli"]),
+    (&["lsp_server"], &["cli"]),
     (&["netc_runtime"], &["program", "driver", "cli"]),
 ];
 

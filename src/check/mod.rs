@@ -266,9 +266,32 @@ pub struct LayerId(NodeIndex);
 /// Checks a spec: the network and warnings, or everything that is wrong (what reading the spec found included), in the
 /// order of the text.
 pub fn check(spec: &Spec) -> Result<(Network, Vec<Diagnostic>), Vec<Diagnostic>> {
+    match examine(spec, None) {
+        (Some(network), problems) if problems.iter().all(|d| d.severity != Severity::Error) => Ok((network, problems)),
+        (_, problems) => Err(problems),
+    }
+}
+
+/// What is known of a spec, right or wrong.
+#[derive(Debug, Clone, Default)]
+pub struct Outline {
+    /// The input and the layers whose shapes are known, in execution order.
+    pub layers: Vec<Layer>,
+    /// Everything that is wrong or worth knowing, in the order of the text.
+    pub problems: Vec<Diagnostic>,
+}
+
+/// Checks a spec as [`check`] does, and gives what is known of its layers even if something is wrong.
+pub fn outline(spec: &Spec) -> Outline {
+    let mut layers = Vec::new();
+    let (_, problems) = examine(spec, Some(&mut layers));
+    Outline { layers, problems }
+}
+
+fn examine(spec: &Spec, known: Option<&mut Vec<Layer>>) -> (Option<Network>, Vec<Diagnostic>) {
     let spec = &spec::expand(spec);
     let mut problems = spec.problems.clone();
-    let network = if spec.broken { None } else { resolve(spec, &mut problems) };
+    let network = if spec.broken { None } else { resolve(spec, &mut problems, known) };
     // An expression without a value is text where a number should be, which need not be said twice.
     let without_value = |d: &Diagnostic| matches!(d.code, Code::UnknownParameter | Code::BadExpression);
     let said: Vec<Span> = problems.iter().filter(|d| without_value(d)).filter_map(Diagnostic::span).collect();
@@ -279,10 +302,7 @@ pub fn check(spec: &Spec) -> Result<(Network, Vec<Diagnostic>), Vec<Diagnostic>>
     problems.sort_by_key(Diagnostic::span);
     // What is wrong in a block is wrong in each of its uses.
     problems.dedup();
-    match network {
-        Some(network) if problems.iter().all(|d| d.severity != Severity::Error) => Ok((network, problems)),
-        _ => Err(problems),
-    }
+    (network, problems)
 }
 
 /// Reads and checks a text: the network and warnings, or everything that is wrong.
@@ -295,8 +315,8 @@ pub fn shape_text(shape: &[usize]) -> String {
     format!("{shape:?}")
 }
 
-/// The network as far as it can be made; `None` means that an error was reported.
-fn resolve(spec: &Spec, problems: &mut Vec<Diagnostic>) -> Option<Network> {
+/// The network as far as it can be made; `None` means that an error was reported. `known` gets the layers that are right.
+fn resolve(spec: &Spec, problems: &mut Vec<Diagnostic>, known: Option<&mut Vec<Layer>>) -> Option<Network> {
     let name = sections::net(spec, problems);
     let input = sections::input(spec, problems);
     let init = init::defaults(spec.sections.get("init").map(|s| &s.value), problems);
@@ -344,8 +364,8 @@ fn resolve(spec: &Spec, problems: &mut Vec<Diagnostic>) -> Option<Network> {
 
     let output = layers.last().and_then(Option::as_ref);
     let output_span = spec.layers.last().map_or(spec.span, |l| l.kind.span);
-    let known = output.map(|l| (l.name.as_str(), l.shape.as_slice(), output_span));
-    let classes = sections::classes(spec, known, problems);
+    let result = output.map(|l| (l.name.as_str(), l.shape.as_slice(), output_span));
+    let classes = sections::classes(spec, result, problems);
     let train = train::train(spec, output, problems);
     let preprocess = preprocess::preprocess(spec, input.operand.as_ref().map(|o| o.shape.as_slice()), problems);
 
@@ -358,6 +378,9 @@ fn resolve(spec: &Spec, problems: &mut Vec<Diagnostic>) -> Option<Network> {
         macs: 0,
         span: input.name.span,
     });
+    if let Some(known) = known {
+        known.extend(input.iter().chain(wiring.order.iter().filter_map(|&i| layers[i].as_ref())).cloned());
+    }
     let mut graph = DiGraph::new();
     let mut nodes = vec![graph.add_node(input?)];
     for layer in layers {

@@ -36,6 +36,8 @@ pub enum Command {
     Fmt(super::fmt::Fmt),
     /// Print the JSON Schema of specs in YAML, for editors
     Schema(super::schema::Schema),
+    /// Serve an editor: errors with quick fixes, shapes, completion
+    Lsp(super::lsp::Lsp),
 }
 
 impl Command {
@@ -50,7 +52,7 @@ impl Command {
             Command::Time(c) => c.spec.format,
             Command::Dump(c) => c.spec.format,
             Command::Fmt(_) => Format::Text,
-            Command::Schema(_) => Format::Json,
+            Command::Schema(_) | Command::Lsp(_) => Format::Json,
         }
     }
 }

@@ -10,6 +10,7 @@ mod dump;
 mod eval;
 mod fmt;
 mod interrupt;
+mod lsp;
 mod machine;
 mod output;
 mod progress;
@@ -61,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Dump(dump) => dump::dump(dump, &mut output),
         Command::Fmt(fmt) => fmt::fmt(fmt, &mut output),
         Command::Schema(_) => schema::schema(&mut output),
+        Command::Lsp(_) => lsp::lsp(&mut output),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -16,7 +16,7 @@ mod yaml;
 
 pub use expand::expand;
 pub use format::{format, print};
-pub use read::{parse, parse_bytes};
+pub use read::{layers_of, parse, parse_bytes};
 pub use set::apply_set;
 
 use crate::diag::{Code, Diagnostic};

@@ -257,3 +257,10 @@ pub(super) fn name_layers(layers: &mut [LayerEntry]) {
         layer.name = name;
     }
 }
+
+/// The layers that a list holds as a block's `layers` does, all with names; those that cannot be read are left out.
+pub fn layers_of(list: &Value) -> Vec<LayerEntry> {
+    let mut layers = entries(list.clone(), &mut Vec::new()).unwrap_or_default();
+    layers.retain(|layer| !layer.kind.text.is_empty());
+    layers
+}

@@ -1,0 +1,238 @@
+//! What may be written at the cursor.
+
+use super::Document;
+use super::document::block_parameters;
+use super::hover::{setting_text, word_text};
+use super::meaning::{self, Meaning};
+use super::place::{Place, Role};
+use super::shapes::markdown;
+use crate::check::vocabulary::{self, Default, Form, Inputs, Kind, Setting};
+use lsp_types::{
+    CompletionItem, CompletionItemKind, CompletionTextEdit, Documentation, InsertTextFormat, Position, TextEdit,
+};
+
+/// One thing that may be written.
+struct Item {
+    label: String,
+    kind: CompletionItemKind,
+    detail: String,
+    about: String,
+    /// The text with `$1` where the cursor goes, if that is not the label.
+    insert: Option<String>,
+}
+
+impl Item {
+    fn new(label: impl Into<String>, kind: CompletionItemKind, about: String) -> Item {
+        Item { label: label.into(), kind, detail: String::new(), about, insert: None }
+    }
+
+    fn detail(mut self, detail: impl Into<String>) -> Item {
+        self.detail = detail.into();
+        self
+    }
+
+    fn insert(mut self, text: String) -> Item {
+        self.insert = Some(text);
+        self
+    }
+}
+
+impl Document {
+    /// What may stand at the cursor. `snippets`: whether the editor understands places to jump to.
+    pub fn completion(&self, position: Position, snippets: bool) -> Vec<CompletionItem> {
+        let place = self.place(position);
+        let items = match place.role {
+            Role::Nothing => Vec::new(),
+            Role::Key => self.keys(&place),
+            Role::Value => self.values(&place),
+            Role::Statement => self.values(&place),
+        };
+        let range = lsp_types::Range {
+            start: self.lines.position(&self.text, place.word.start),
+            end: self.lines.position(&self.text, place.word.end),
+        };
+        let finish = |(i, item): (usize, Item)| {
+            let mut text = item.insert.unwrap_or_else(|| item.label.clone());
+            if !snippets {
+                text = without_places(&text);
+            }
+            CompletionItem {
+                label: item.label,
+                kind: Some(item.kind),
+                detail: (!item.detail.is_empty()).then_some(item.detail),
+                documentation: (!item.about.is_empty()).then(|| Documentation::MarkupContent(markdown(item.about))),
+                sort_text: Some(format!("{i:04}")),
+                insert_text_format: snippets.then_some(InsertTextFormat::SNIPPET),
+                text_edit: Some(CompletionTextEdit::Edit(TextEdit { range, new_text: text })),
+                ..CompletionItem::default()
+            }
+        };
+        items.into_iter().enumerate().map(finish).collect()
+    }
+
+    /// Keys that are not there yet.
+    fn keys(&self, place: &Place) -> Vec<Item> {
+        let meaning = meaning::meaning(place);
+        let free = |name: &str| !place.keys.iter().any(|key| key == name);
+        let mut items = Vec::new();
+        if let Meaning::Use(block) = &meaning {
+            let parameters = self.block(block).and_then(block_parameters).map_or(&[][..], |map| &map.entries);
+            for parameter in parameters.iter().filter(|p| free(&p.key.text)) {
+                let key = &parameter.key.text;
+                let item = Item::new(key, CompletionItemKind::FIELD, format!("A parameter of the block `{block}`."));
+                items.push(item.detail(self.sources.text(parameter.value.span)).insert(format!("{key}: $1")));
+            }
+        }
+        if matches!(meaning, Meaning::Layer) {
+            return self.kinds(place);
+        }
+        items.extend(meaning::keys(&meaning).into_iter().filter(|s| free(s.name)).map(key_item));
+        if let (Meaning::Value(form), true) = (&meaning, place.keys.is_empty()) {
+            for (word, _) in meaning::words(form) {
+                let item = Item::new(word.text, CompletionItemKind::ENUM_MEMBER, word_text(word));
+                items.push(item.insert(format!("{}: {{$1}}", word.text)));
+            }
+        }
+        items
+    }
+
+    fn values(&self, place: &Place) -> Vec<Item> {
+        let form = match meaning::meaning(place) {
+            Meaning::Layer => return self.kinds(place),
+            Meaning::Value(form) => form,
+            // A map that begins on the next line.
+            settings @ (Meaning::Settings(_) | Meaning::Use(_)) => {
+                return match meaning::keys(&settings) {
+                    keys if place.keys.is_empty() => keys.into_iter().map(key_item).collect(),
+                    _ => Vec::new(),
+                };
+            }
+            Meaning::Unknown => return Vec::new(),
+        };
+        let mut items = Vec::new();
+        for (word, map) in meaning::words(&form) {
+            let item = Item::new(word.text, CompletionItemKind::ENUM_MEMBER, word_text(word));
+            items.push(match map && !word.alone() {
+                true => item.insert(format!("{{{}: {}}}", word.text, needed(word.with))),
+                false => item,
+            });
+        }
+        if meaning::flag(&form) {
+            items.extend(["true", "false"].map(|w| Item::new(w, CompletionItemKind::VALUE, String::new())));
+        }
+        if meaning::names_layer(&form) {
+            items.extend(self.sources_at(place));
+        }
+        if meaning::arithmetic(&form) {
+            for parameter in self.parameters(meaning::block(place)) {
+                let name = &parameter.key.text;
+                let item = Item::new(name, CompletionItemKind::VARIABLE, "A parameter.".to_string());
+                items.push(item.detail(self.sources.text(parameter.value.span)));
+            }
+        }
+        let own = place.path.last().is_none_or(|step| *step != super::place::Step::Item);
+        if own && matches!(form, Form::Settings(_)) {
+            items.extend(meaning::keys(&Meaning::Value(form)).into_iter().map(key_item));
+        }
+        items
+    }
+
+    /// Kinds of layers, then blocks.
+    fn kinds(&self, place: &Place) -> Vec<Item> {
+        let mut items: Vec<Item> = vocabulary::kinds().map(|kind| kind_item(&kind)).collect();
+        for block in self.blocks() {
+            let name = &block.key.text;
+            if meaning::block(place) == Some(name) {
+                continue;
+            }
+            let parameters = block_parameters(block).map_or(&[][..], |map| &map.entries);
+            let open = parameters.iter().filter(|p| p.value.data == crate::spec::Data::Null);
+            let open: Vec<String> = open.enumerate().map(|(i, p)| format!("{}: ${}", p.key.text, i + 1)).collect();
+            let item = Item::new(name, CompletionItemKind::MODULE, "A block of this spec.".to_string());
+            items.push(match open.is_empty() {
+                true => item,
+                false => item.insert(format!("{name}: {{{}}}", open.join(", "))),
+            });
+        }
+        items
+    }
+
+    /// The layers that can be read at a place: the nearest first.
+    fn sources_at(&self, place: &Place) -> Vec<Item> {
+        let block = meaning::block(place);
+        let here = self.layers().into_iter().find(|l| l.block.map(|b| b.key.text.as_str()) == block);
+        let mut items = Vec::new();
+        let entries = here.map(|layers| layers.entries).unwrap_or_default();
+        let before = |entry: &&crate::spec::LayerEntry| (entry.span.end as usize) < place.word.start;
+        for entry in entries.iter().rev().filter(before) {
+            let shapes = self.resolved(entry).last().map_or(String::new(), |layer| super::shapes::shape(layer));
+            let item = Item::new(&entry.name.text, CompletionItemKind::REFERENCE, self.describe(entry));
+            items.push(item.detail(format!("{} {shapes}", entry.kind.text).trim_end().to_string()));
+        }
+        let input = if block.is_some() { Some("input".to_string()) } else { self.input().map(|(name, _)| name) };
+        items.extend(input.map(|name| Item::new(name, CompletionItemKind::REFERENCE, "The input.".to_string())));
+        items
+    }
+}
+
+fn key_item(setting: &'static Setting) -> Item {
+    let value = match setting.form {
+        Form::Settings(_) => "{$1}",
+        Form::Layers => "\n  - $1",
+        _ => "$1",
+    };
+    let value = if matches!(setting.form, Form::Named(_)) { "\n  $1" } else { value };
+    let gap = if value.starts_with('\n') { "" } else { " " };
+    let default = match setting.default {
+        Default::Required => "required",
+        Default::Value(value) => value,
+        Default::Described(_) => "",
+    };
+    Item::new(setting.name, CompletionItemKind::FIELD, setting_text(setting))
+        .detail(default)
+        .insert(format!("{}:{gap}{value}", setting.name))
+}
+
+/// A kind with what it needs.
+fn kind_item(kind: &Kind) -> Item {
+    let mut needed: Vec<&str> =
+        kind.settings.iter().filter(|s| s.default == Default::Required).map(|s| s.name).collect();
+    if kind.inputs == Inputs::Many {
+        needed.push("from");
+    }
+    let settings: Vec<String> = needed
+        .iter()
+        .enumerate()
+        .map(|(i, name)| match *name {
+            "from" => format!("from: [${}]", i + 1),
+            name => format!("{name}: ${}", i + 1),
+        })
+        .collect();
+    let item = Item::new(kind.word, CompletionItemKind::CLASS, format!("{}.", kind.about));
+    match settings.is_empty() {
+        true => item,
+        false => item.detail(needed.join(", ")).insert(format!("{}: {{{}}}", kind.word, settings.join(", "))),
+    }
+}
+
+/// What must stand with a word.
+fn needed(with: vocabulary::With) -> String {
+    match with {
+        vocabulary::With::Nothing => String::new(),
+        vocabulary::With::Value(_) => "$1".to_string(),
+        vocabulary::With::Settings(settings) => {
+            let needed = settings.iter().filter(|s| s.default == Default::Required).enumerate();
+            let needed: Vec<String> = needed.map(|(i, s)| format!("{}: ${}", s.name, i + 1)).collect();
+            format!("{{{}}}", needed.join(", "))
+        }
+    }
+}
+
+/// The text without `$1`, `$2`, ….
+fn without_places(text: &str) -> String {
+    let mut out = String::new();
+    let mut parts = text.split('$');
+    out.push_str(parts.next().unwrap_or(""));
+    parts.for_each(|part| out.push_str(part.trim_start_matches(|c: char| c.is_ascii_digit())));
+    out
+}

@@ -1,0 +1,105 @@
+//! What is wrong, as an editor underlines it, and the fixes as its quick fixes.
+
+use super::Document;
+use crate::diag::{self, Applicability, Severity};
+use lsp_types::{
+    CodeAction, CodeActionKind, CodeDescription, Diagnostic, DiagnosticRelatedInformation, DiagnosticSeverity,
+    DocumentChanges, Location, NumberOrString, OneOf, OptionalVersionedTextDocumentIdentifier, Range, TextDocumentEdit,
+    TextEdit, Uri, WorkspaceEdit,
+};
+
+impl Document {
+    /// Everything that is wrong or worth knowing. `uri`: the document's own.
+    pub fn diagnostics(&self, uri: &Uri) -> Vec<Diagnostic> {
+        self.outline.problems.iter().map(|problem| self.diagnostic(problem, uri)).collect()
+    }
+
+    fn diagnostic(&self, problem: &diag::Diagnostic, uri: &Uri) -> Diagnostic {
+        let primary = problem.labels.first();
+        let mut message = problem.message.clone();
+        if let Some(label) = primary.filter(|l| !l.text.is_empty()) {
+            message.push_str(&format!(": {}", label.text));
+        }
+        if let Some(d) = &problem.derivation {
+            message.push_str(&format!("\n{}: {} = {} = {}", d.what, d.formula, d.numbers, d.result));
+        }
+        for note in &problem.notes {
+            message.push_str(&format!("\n{note}"));
+        }
+        let related = problem.labels.iter().skip(1).filter(|label| self.has(label.span));
+        let related: Vec<DiagnosticRelatedInformation> = related
+            .map(|label| DiagnosticRelatedInformation {
+                location: Location { uri: uri.clone(), range: self.range(label.span) },
+                message: label.text.clone(),
+            })
+            .collect();
+        let description: Option<CodeDescription> = None;
+        Diagnostic {
+            range: primary.filter(|l| self.has(l.span)).map_or(Range::default(), |l| self.visible(l.span)),
+            severity: Some(match problem.severity {
+                Severity::Error => DiagnosticSeverity::ERROR,
+                Severity::Warning => DiagnosticSeverity::WARNING,
+            }),
+            code: Some(NumberOrString::String(problem.code.as_str().to_string())),
+            code_description: description,
+            source: Some("netc".to_string()),
+            message,
+            related_information: (!related.is_empty()).then_some(related),
+            tags: None,
+            data: None,
+        }
+    }
+
+    /// A range that can be seen: an empty one takes in the character after it, or the one before at the end of a line.
+    fn visible(&self, span: crate::source::Span) -> Range {
+        let mut span = span;
+        if span.start == span.end {
+            let at = super::lines::boundary(&self.text, span.start as usize);
+            let next = self.text[at..].chars().next().filter(|c| !matches!(c, '\n' | '\r'));
+            let before = self.text[..at].chars().next_back().filter(|c| *c != '\n');
+            match (next, before) {
+                (Some(c), _) => span.end += c.len_utf8() as u32,
+                (None, Some(c)) => span.start -= c.len_utf8() as u32,
+                (None, None) => {}
+            }
+        }
+        self.range(span)
+    }
+
+    /// The fixes of what is wrong within `range`, the sure ones first. `version`: of the document, which the edits are for.
+    pub fn code_actions(&self, uri: &Uri, version: Option<i32>, range: Range) -> Vec<CodeAction> {
+        let mut actions = Vec::new();
+        for problem in &self.outline.problems {
+            let diagnostic = self.diagnostic(problem, uri);
+            if diagnostic.range.end < range.start || range.end < diagnostic.range.start {
+                continue;
+            }
+            let fixes = problem.fixes.iter().filter(|fix| fix.edits.iter().all(|edit| self.has(edit.span)));
+            let only = problem.fixes.len() == 1;
+            for fix in fixes {
+                let effect = if fix.effect.is_empty() { String::new() } else { format!("  → {}", fix.effect) };
+                let edits = fix
+                    .edits
+                    .iter()
+                    .map(|edit| OneOf::Left(TextEdit { range: self.range(edit.span), new_text: edit.text.clone() }));
+                let edit = TextDocumentEdit {
+                    text_document: OptionalVersionedTextDocumentIdentifier { uri: uri.clone(), version },
+                    edits: edits.collect(),
+                };
+                actions.push(CodeAction {
+                    title: format!("{}{effect}", fix.title),
+                    kind: Some(CodeActionKind::QUICKFIX),
+                    diagnostics: Some(vec![diagnostic.clone()]),
+                    edit: Some(WorkspaceEdit {
+                        document_changes: Some(DocumentChanges::Edits(vec![edit])),
+                        ..WorkspaceEdit::default()
+                    }),
+                    is_preferred: Some(fix.applicability == Applicability::Sure || only),
+                    ..CodeAction::default()
+                });
+            }
+        }
+        actions.sort_by_key(|action| action.is_preferred != Some(true));
+        actions
+    }
+}

@@ -1,0 +1,136 @@
+//! A spec as an editor has it open, with all that is known of it.
+
+use super::lines::Lines;
+use super::place::Place;
+use super::place_yaml;
+use crate::check::{self, Layer, Outline};
+use crate::source::{Sources, Span};
+use crate::spec::{self, Data, LayerEntry, Map, Setting, Spec};
+use lsp_types::{Position, Range};
+use std::collections::BTreeMap;
+
+/// A text that is open.
+pub struct Document {
+    /// Its name, whose end says the syntax.
+    pub name: String,
+    /// Its contents.
+    pub text: String,
+    pub(super) lines: Lines,
+    pub(super) sources: Sources,
+    pub(super) spec: Spec,
+    pub(super) outline: Outline,
+    /// Layers by where they are written; those of a block are many at one place.
+    by_span: BTreeMap<Span, Vec<usize>>,
+}
+
+/// Layers in a text: where they are, and the blocks' name if they are in one.
+pub(super) struct Layers<'a> {
+    /// The block.
+    pub block: Option<&'a Setting>,
+    /// The layers.
+    pub entries: Vec<LayerEntry>,
+}
+
+impl Document {
+    /// Reads and checks a text.
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Document {
+        let (name, text) = (name.into(), text.into());
+        let mut sources = Sources::new();
+        let spec = spec::parse(&mut sources, &name, &text);
+        let outline = check::outline(&spec);
+        let mut by_span: BTreeMap<Span, Vec<usize>> = BTreeMap::new();
+        for (i, layer) in outline.layers.iter().enumerate() {
+            by_span.entry(layer.span).or_default().push(i);
+        }
+        Document { lines: Lines::of(&text), name, text, sources, spec, outline, by_span }
+    }
+
+    pub(super) fn range(&self, span: Span) -> Range {
+        self.lines.range(&self.text, span)
+    }
+
+    pub(super) fn byte(&self, position: Position) -> usize {
+        self.lines.byte(&self.text, position)
+    }
+
+    /// Whether a span lies in this text, and not in another that was read with it.
+    pub(super) fn has(&self, span: Span) -> bool {
+        span.end as usize <= self.text.len()
+    }
+
+    pub(super) fn place(&self, position: Position) -> Place {
+        place_yaml::place(&self.text, self.byte(position))
+    }
+
+    /// The word at a place.
+    pub(super) fn word(&self, place: &Place) -> &str {
+        self.text.get(place.word.clone()).unwrap_or("")
+    }
+
+    /// What is resolved of the layer that is written at `entry`: several of a block's, one otherwise.
+    pub(super) fn resolved(&self, entry: &LayerEntry) -> Vec<&Layer> {
+        let found = self.by_span.get(&entry.span).into_iter().flatten();
+        found.filter_map(|&i| self.outline.layers.get(i)).collect()
+    }
+
+    /// The layers that the use of a block stands for.
+    pub(super) fn unfolded(&self, entry: &LayerEntry) -> Vec<&Layer> {
+        let prefix = format!("{}.", entry.name.text);
+        self.outline.layers.iter().filter(|l| l.name.starts_with(&prefix)).collect()
+    }
+
+    /// The layers of the spec, then those of each block.
+    pub(super) fn layers(&self) -> Vec<Layers<'_>> {
+        let mut all = vec![Layers { block: None, entries: self.spec.layers.clone() }];
+        for block in self.blocks() {
+            if let Data::Map(body) = &block.value.data
+                && let Some(list) = body.get("layers")
+            {
+                all.push(Layers { block: Some(block), entries: spec::layers_of(&list.value) });
+            }
+        }
+        all
+    }
+
+    /// The blocks by name.
+    pub(super) fn blocks(&self) -> &[Setting] {
+        self.map("blocks").map_or(&[], |map| &map.entries)
+    }
+
+    pub(super) fn block(&self, name: &str) -> Option<&Setting> {
+        self.blocks().iter().find(|block| block.key.text == name)
+    }
+
+    /// The parameters that are known in a block, or outside of all: those of the spec come last.
+    pub(super) fn parameters(&self, block: Option<&str>) -> Vec<&Setting> {
+        let own = block.and_then(|name| self.block(name)).and_then(block_parameters);
+        let general = self.map("params");
+        own.into_iter().chain(general).flat_map(|map| &map.entries).collect()
+    }
+
+    fn map(&self, section: &str) -> Option<&Map> {
+        match &self.spec.sections.get(section)?.value.data {
+            Data::Map(map) => Some(map),
+            _ => None,
+        }
+    }
+
+    /// The name and the place of the network's input.
+    pub(super) fn input(&self) -> Option<(String, Span)> {
+        let section = self.spec.sections.get("input")?;
+        let name = self.map("input").and_then(|map| map.get("name"));
+        match name.map(|s| (&s.value.data, s.value.span)) {
+            Some((Data::Text(name), span)) => Some((name.clone(), span)),
+            _ => Some(("input".to_string(), section.key.span)),
+        }
+    }
+}
+
+/// The parameters of a block.
+pub(super) fn block_parameters(block: &Setting) -> Option<&Map> {
+    let Data::Map(body) = &block.value.data else { return None };
+    match body.get("params").map(|s| &s.value.data) {
+        Some(Data::Map(params)) => Some(params),
+        _ => None,
+    }
+}

@@ -1,0 +1,267 @@
+//! What an editor is told about a spec.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot read its input must fail")]
+
+use lsp_types::{CompletionTextEdit, HoverContents, InlayHintLabel, Position, Range, TextEdit, Uri};
+use netc::editor::Document;
+
+const SPEC: &str = "net: t
+input: {name: image, shape: [3, 32, 32]}
+params: {width: 8}
+blocks:
+  residual:
+    params: {channels: null, kernel: 3}
+    layers:
+      - conv: {name: first, kernels: channels, kernel_size: kernel, padding: kernel//2}
+      - relu
+      - add: {from: [relu1, input]}
+layers:
+  - conv: {name: stem, kernels: width, kernel_size: 3, stride: 2, padding: [0, 1]}
+  - relu
+  - residual: {name: stage1, channels: width, repeat: 2}
+  - maxpool: {kernel_size: 2}
+  - linear: {name: fc, features: 10}
+train: {loss: cross_entropy, optimizer: {sgd: {lr: 0.1}}, batch: 32, epochs: 2}
+";
+
+/// The document and the place of `|` in a text.
+fn marked(text: &str) -> (Document, Position) {
+    let at = text.find('|').expect("a mark");
+    let before = &text[..at];
+    let line = before.matches('\n').count();
+    let column = before.rsplit('\n').next().unwrap().encode_utf16().count();
+    (Document::new("t.yaml", text.replacen('|', "", 1)), Position { line: line as u32, character: column as u32 })
+}
+
+/// `SPEC` with a mark after the first `word`, or what else to put there.
+fn put(from: &str, to: &str) -> String {
+    assert!(SPEC.contains(from), "{from}");
+    SPEC.replacen(from, to, 1)
+}
+
+fn everything() -> Range {
+    Range { start: Position::default(), end: Position { line: 999, character: 0 } }
+}
+
+fn uri() -> Uri {
+    "file:///t.yaml".parse().unwrap()
+}
+
+fn hover(text: &str) -> String {
+    let (document, position) = marked(text);
+    match document.hover(position).map(|h| h.contents) {
+        Some(HoverContents::Markup(content)) => content.value,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn labels(text: &str) -> Vec<String> {
+    let (document, position) = marked(text);
+    document.completion(position, true).into_iter().map(|item| item.label).collect()
+}
+
+fn definition(text: &str) -> String {
+    let (document, position) = marked(text);
+    let range = document.definition(position).expect("a definition");
+    let line = document.text.lines().nth(range.start.line as usize).unwrap();
+    let units: Vec<u16> = line.encode_utf16().collect();
+    let word = String::from_utf16(&units[range.start.character as usize..range.end.character as usize]).unwrap();
+    format!("{}: {word}", range.start.line)
+}
+
+/// The text after edits.
+fn edited(document: &Document, edits: &[TextEdit]) -> String {
+    let lines: Vec<&str> = document.text.split('\n').collect();
+    let byte = |p: Position| {
+        let line = lines[p.line as usize];
+        let units: Vec<u16> = line.encode_utf16().collect();
+        let before: usize = lines[..p.line as usize].iter().map(|l| l.len() + 1).sum();
+        before + String::from_utf16(&units[..p.character as usize]).unwrap().len()
+    };
+    let mut edits: Vec<&TextEdit> = edits.iter().collect();
+    edits.sort_by_key(|e| std::cmp::Reverse(e.range.start));
+    let mut text = document.text.clone();
+    for edit in edits {
+        text.replace_range(byte(edit.range.start)..byte(edit.range.end), &edit.new_text);
+    }
+    text
+}
+
+#[test]
+fn a_right_spec_has_no_diagnostics_and_a_shape_after_each_layer() {
+    let document = Document::new("t.yaml", SPEC);
+    assert_eq!(document.diagnostics(&uri()), []);
+    let hints = document.inlay_hints(everything());
+    let shown: Vec<String> = hints
+        .iter()
+        .map(|hint| {
+            let InlayHintLabel::String(label) = &hint.label else { panic!("{hint:?}") };
+            let line = SPEC.lines().nth(hint.position.line as usize).unwrap();
+            assert_eq!(hint.position.character as usize, line.len());
+            format!("{}: {label}", hint.position.line)
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        ["11: 8×16×16", "12: 8×16×16", "13: 8×16×16", "14: 8×8×8", "15: 10", "7: 8×16×16", "8: 8×16×16", "9: 8×16×16",]
+    );
+}
+
+#[test]
+fn shapes_before_an_error_stay() {
+    let document = Document::new("t.yaml", put("linear: {name", "linear: {nam"));
+    let errors: Vec<String> = document.diagnostics(&uri()).into_iter().map(|d| d.message).collect();
+    assert_eq!(errors, ["linear1 has no setting `nam`"]);
+    assert!(document.inlay_hints(everything()).len() >= 7);
+}
+
+#[test]
+fn fixes_are_quick_fixes() {
+    let document = Document::new("t.yaml", put("padding: [0, 1]", "padding: 1"));
+    let diagnostics = document.diagnostics(&uri());
+    let [error] = diagnostics.as_slice() else { panic!("{diagnostics:#?}") };
+    assert!(error.message.contains("(32 − 3 + (1 + 1))/2 + 1 = 16.5"), "{}", error.message);
+    assert_eq!(error.related_information.as_ref().unwrap()[0].location.range.start.line, 1);
+    let actions = document.code_actions(&uri(), Some(3), error.range);
+    let action = actions.iter().find(|a| a.title.starts_with("rounding: floor")).unwrap();
+    let Some(lsp_types::DocumentChanges::Edits(changes)) = &action.edit.as_ref().unwrap().document_changes else {
+        panic!("{action:#?}")
+    };
+    assert_eq!(changes[0].text_document.version, Some(3));
+    let edits: Vec<TextEdit> = changes[0]
+        .edits
+        .iter()
+        .map(|e| match e {
+            lsp_types::OneOf::Left(edit) => edit.clone(),
+            lsp_types::OneOf::Right(edit) => panic!("{edit:?}"),
+        })
+        .collect();
+    let mended = edited(&document, &edits);
+    assert!(mended.contains("padding: 1, rounding: floor}"), "{mended}");
+    assert!(
+        Document::new("t.yaml", mended)
+            .diagnostics(&uri())
+            .iter()
+            .all(|d| d.severity == Some(lsp_types::DiagnosticSeverity::WARNING))
+    );
+    // Elsewhere there is nothing to mend.
+    let elsewhere = Range { start: Position::default(), end: Position { line: 0, character: 3 } };
+    assert_eq!(document.code_actions(&uri(), None, elsewhere), []);
+}
+
+#[test]
+fn sure_fixes_come_first_and_are_preferred() {
+    let document = Document::new("t.yaml", put("kernels: width", "filters: width"));
+    let actions = document.code_actions(&uri(), None, everything());
+    assert_eq!(actions[0].title, "the word is `kernels`");
+    assert_eq!(actions[0].is_preferred, Some(true));
+}
+
+#[test]
+fn hover_tells_of_layers_keys_words_and_parameters() {
+    assert_eq!(
+        hover(&put("name: stem", "name: st|em")),
+        "**stem** · conv · 8×16×16\n\nheight and width: (W − F + P)/S + 1 = (32 − 3 + (0 + 1))/2 + 1 = **16**\n\n\
+         weight 8×3×3×3, bias 8\n\n224 params, 55.3 k MACs per image\n\n\
+         Two-dimensional convolution: each kernel slides over all channels of the image."
+    );
+    let block = hover(&put("- residual: {", "- resid|ual: {"));
+    assert!(block.starts_with("**stage1** · residual of 6 layers · 8×16×16"), "{block}");
+    assert!(hover(&put("name: first", "name: fir|st")).contains("**stage1.2.first** · conv · 8×16×16"));
+    assert!(hover(&put("stride: 2", "str|ide: 2")).starts_with("**stride** · How far the window moves"));
+    assert!(hover(&put("cross_entropy", "cross|_entropy")).starts_with("**cross_entropy** · Softmax"));
+    assert!(hover(&put("sgd", "s|gd")).starts_with("**sgd** · Stochastic"));
+    assert!(hover(&put("lr:", "l|r:")).starts_with("**lr** · Learning rate"));
+    assert!(hover(&put("batch: 32", "bat|ch: 32")).contains("must be given"));
+    assert_eq!(hover(&put("kernels: width", "kernels: wid|th")), "**width** · parameter · `8`");
+    assert_eq!(hover(&put("kernels: channels", "kernels: channel|s")), "**channels** · parameter · must be given");
+    assert!(hover(&put("[relu1, input]", "[rel|u1, input]")).contains("relu"));
+    assert!(hover(&put("train:", "tr|ain:")).starts_with("**train** · How"));
+}
+
+#[test]
+fn completion_knows_what_may_stand_where() {
+    let sections = labels(&put("net: t\n", "net: t\n|\n"));
+    assert_eq!(sections, ["classes", "init", "preprocess"]);
+    let kinds = labels(&put("  - relu\n  - residual", "  - |\n  - residual"));
+    assert!(kinds.contains(&"conv".to_string()) && kinds.contains(&"residual".to_string()), "{kinds:?}");
+    let settings = labels(&put("stride: 2", "|"));
+    assert!(settings.contains(&"dilation".to_string()) && !settings.contains(&"kernels".to_string()), "{settings:?}");
+    assert_eq!(labels(&put("stride: 2", "rounding: |")), ["floor", "ceil"]);
+    let used = labels(&put("channels: width, repeat: 2", "channels: width, |"));
+    assert_eq!(used, ["kernel", "from", "repeat"]);
+    assert_eq!(labels(&put("[relu1, input]", "[relu1, |]")), ["relu1", "first", "input"]);
+    let layers = labels(&put("features: 10", "features: 10, from: |"));
+    assert_eq!(layers, ["maxpool1", "stage1", "relu1", "stem", "image"]);
+    assert_eq!(labels(&put("sgd: {lr: 0.1}", "sgd: {lr: 0.1, |}"))[0], "momentum");
+    assert_eq!(labels(&put("{sgd: {lr: 0.1}}", "|")), ["sgd", "adam", "adamw"]);
+    assert_eq!(labels(&put("kernels: channels", "kernels: |")), ["channels", "kernel", "width"]);
+    assert_eq!(labels("# |"), Vec::<String>::new());
+}
+
+#[test]
+fn completion_writes_what_a_kind_needs() {
+    let (document, position) = marked(&put("  - relu\n  - residual", "  - con|\n  - residual"));
+    for (snippets, expected) in
+        [(true, "conv: {kernels: $1, kernel_size: $2}"), (false, "conv: {kernels: , kernel_size: }")]
+    {
+        let items = document.completion(position, snippets);
+        let conv = items.into_iter().find(|item| item.label == "conv").unwrap();
+        let Some(CompletionTextEdit::Edit(edit)) = conv.text_edit else { panic!("{conv:?}") };
+        assert_eq!(edit.new_text, expected);
+        assert_eq!((edit.range.start.character, edit.range.end.character), (4, 7));
+    }
+}
+
+#[test]
+fn definitions_are_found() {
+    assert_eq!(definition(&put("[relu1, input]", "[rel|u1, input]")), "8: relu");
+    assert_eq!(definition(&put("[relu1, input]", "[relu1, in|put]")), "4: residual");
+    assert_eq!(definition(&put("- residual: {", "- residu|al: {")), "4: residual");
+    assert_eq!(definition(&put("channels: width", "chan|nels: width")), "5: channels");
+    assert_eq!(definition(&put("kernels: width", "kernels: wi|dth")), "2: width");
+    assert_eq!(definition(&put("padding: kernel//2", "padding: ker|nel//2")), "5: kernel");
+    assert_eq!(definition(&put("features: 10", "features: 10, from: st|em")), "11: stem");
+    assert_eq!(definition(&put("features: 10", "features: 10, from: ima|ge")), "1: image");
+}
+
+#[test]
+fn symbols_are_sections_with_their_layers() {
+    let symbols = Document::new("t.yaml", SPEC).symbols();
+    let names: Vec<&str> = symbols.iter().map(|s| s.name.as_str()).collect();
+    assert_eq!(names, ["net", "input", "params", "blocks", "layers", "train"]);
+    let layers = symbols[4].children.as_ref().unwrap();
+    assert_eq!((layers[0].name.as_str(), layers[0].detail.as_deref()), ("stem", Some("conv 8×16×16")));
+    let block = &symbols[3].children.as_ref().unwrap()[0];
+    assert_eq!((block.name.as_str(), block.children.as_ref().unwrap().len()), ("residual", 3));
+    fn within(symbols: &[lsp_types::DocumentSymbol]) {
+        for s in symbols {
+            assert!(s.range.start <= s.selection_range.start && s.selection_range.end <= s.range.end, "{s:#?}");
+            for child in s.children.iter().flatten() {
+                assert!(s.range.start <= child.range.start && child.range.end <= s.range.end, "{s:#?}");
+            }
+            within(s.children.as_deref().unwrap_or_default());
+        }
+    }
+    within(&symbols);
+}
+
+/// Every prefix of a spec, as while it is typed, and every place in some of them.
+#[test]
+fn there_is_an_answer_to_everything() {
+    let text = put("net: t", "net: t # ÷×ä 😀");
+    for end in (0..text.len()).filter(|&end| text.is_char_boundary(end)) {
+        let document = Document::new("t.yaml", &text[..end]);
+        let last = text[..end].rsplit('\n').next().unwrap().encode_utf16().count() as u32;
+        let line = text[..end].matches('\n').count() as u32;
+        for character in [0, last / 2, last, last + 5] {
+            let position = Position { line, character };
+            document.hover(position);
+            document.completion(position, true);
+            document.definition(position);
+        }
+        document.symbols();
+        document.inlay_hints(everything());
+        document.code_actions(&uri(), None, everything());
+    }
+}
