@@ -246,22 +246,124 @@ fn symbols_are_sections_with_their_layers() {
     within(&symbols);
 }
 
+const DSL: &str = "net t
+input image [3, 32, 32]
+params {width: 8}
+block residual(channels, kernel: 3) {
+  conv first(channels, kernel, padding: kernel//2) -> relu
+  from [relu1, input] -> add
+}
+conv stem(width, 3, stride: 2, padding: [0, 1]) -> relu
+residual stage1(width, repeat: 2)
+maxpool(2)
+linear fc(10)
+train {
+  loss: cross_entropy
+  optimizer: {sgd: {lr: 0.1}}
+  batch: 32
+  epochs: 2
+}
+";
+
+/// As [`marked`], in the netc language, with a change.
+fn dsl(from: &str, to: &str) -> (Document, Position) {
+    assert!(DSL.contains(from), "{from}");
+    let (document, position) = marked(&DSL.replacen(from, to, 1));
+    (Document::new("t.netc", document.text), position)
+}
+
+#[test]
+fn the_netc_language_has_it_all() {
+    let document = Document::new("t.netc", DSL);
+    assert_eq!(document.diagnostics(&uri()), []);
+    let hints: Vec<String> = document
+        .inlay_hints(everything())
+        .iter()
+        .map(|hint| {
+            let InlayHintLabel::String(label) = &hint.label else { panic!("{hint:?}") };
+            let line = DSL.lines().nth(hint.position.line as usize).unwrap();
+            format!("{}: {label}", &line[..hint.position.character as usize])
+        })
+        .collect();
+    assert_eq!(
+        hints,
+        [
+            "conv stem(width, 3, stride: 2, padding: [0, 1]): 8×16×16",
+            "conv stem(width, 3, stride: 2, padding: [0, 1]) -> relu: 8×16×16",
+            "residual stage1(width, repeat: 2): 8×16×16",
+            "maxpool(2): 8×8×8",
+            "linear fc(10): 10",
+            "  conv first(channels, kernel, padding: kernel//2): 8×16×16",
+            "  conv first(channels, kernel, padding: kernel//2) -> relu: 8×16×16",
+            "  from [relu1, input] -> add: 8×16×16",
+        ]
+    );
+    let hover = |from: &str, to: &str| {
+        let (document, position) = dsl(from, to);
+        match document.hover(position).map(|h| h.contents) {
+            Some(HoverContents::Markup(content)) => content.value,
+            other => panic!("{to}: {other:?}"),
+        }
+    };
+    assert!(hover("conv stem", "con|v stem").starts_with("**stem** · conv · 8×16×16"));
+    assert!(hover("conv stem", "conv ste|m").starts_with("**stem** · conv · 8×16×16"));
+    assert!(hover("residual stage1", "resi|dual stage1").starts_with("**stage1** · residual of 6 layers"));
+    assert!(hover("stride", "str|ide").starts_with("**stride** · How far"));
+    assert!(hover("cross_entropy", "cross_en|tropy").starts_with("**cross_entropy** · Softmax"));
+    assert!(hover("train", "tra|in").starts_with("**train** · How"));
+    assert_eq!(hover("stem(width", "stem(wid|th"), "**width** · parameter · `8`");
+    assert_eq!(hover("kernel//2", "ker|nel//2"), "**kernel** · parameter · `3`");
+    let labels = |from: &str, to: &str| -> Vec<String> {
+        let (document, position) = dsl(from, to);
+        document.completion(position, true).into_iter().map(|item| item.label).collect()
+    };
+    assert!(labels("maxpool(2)", "|").contains(&"preprocess".to_string()));
+    assert!(labels("-> relu\nres", "-> |\nres").contains(&"residual".to_string()));
+    assert_eq!(labels("[relu1, input]", "[relu1, |]"), ["relu1", "first", "input"]);
+    assert!(!labels("stride: 2", "|").contains(&"padding".to_string()));
+    assert_eq!(labels("stride: 2", "rounding: |"), ["floor", "ceil"]);
+    assert_eq!(labels("{sgd: {lr: 0.1}}", "|"), ["sgd", "adam", "adamw"]);
+    let definition = |from: &str, to: &str| {
+        let (document, position) = dsl(from, to);
+        document.definition(position).map(|range| (range.start.line, range.start.character))
+    };
+    assert_eq!(definition("[relu1, input]", "[re|lu1, input]"), Some((4, 54)));
+    assert_eq!(definition("residual stage1", "resid|ual stage1"), Some((3, 6)));
+    assert_eq!(definition("stem(width", "stem(wi|dth"), Some((2, 8)));
+    assert_eq!(definition("kernel//2", "kerne|l//2"), Some((3, 25)));
+    let names: Vec<String> = document.symbols().into_iter().map(|s| s.name).collect();
+    assert_eq!(names[..4], ["net", "input", "params", "blocks"]);
+    let messy = Document::new("t.netc", DSL.replacen("conv stem(width, 3", "conv  stem( width,3", 1));
+    let tidy = edited(&document, &document.formatting());
+    assert_eq!(edited(&messy, &messy.formatting()), tidy);
+    assert_eq!(Document::new("t.netc", tidy).formatting(), []);
+}
+
+#[test]
+fn formatting_leaves_what_cannot_be_read() {
+    let document = Document::new("t.yaml", put("net: t", "net:   t"));
+    assert_eq!(edited(&document, &document.formatting()).lines().next(), Some("net: t"));
+    assert_eq!(Document::new("t.yaml", "layers: [conv: {").formatting(), []);
+}
+
 /// Every prefix of a spec, as while it is typed, and every place in some of them.
 #[test]
 fn there_is_an_answer_to_everything() {
-    let text = put("net: t", "net: t # ÷×ä 😀");
-    for end in (0..text.len()).filter(|&end| text.is_char_boundary(end)) {
-        let document = Document::new("t.yaml", &text[..end]);
-        let last = text[..end].rsplit('\n').next().unwrap().encode_utf16().count() as u32;
-        let line = text[..end].matches('\n').count() as u32;
-        for character in [0, last / 2, last, last + 5] {
-            let position = Position { line, character };
-            document.hover(position);
-            document.completion(position, true);
-            document.definition(position);
+    for (name, text) in [("t.yaml", put("net: t", "net: t # ÷×ä 😀")), ("t.netc", format!("# ÷×ä 😀\n{DSL}"))]
+    {
+        for end in (0..text.len()).filter(|&end| text.is_char_boundary(end)) {
+            let document = Document::new(name, &text[..end]);
+            let last = text[..end].rsplit('\n').next().unwrap().encode_utf16().count() as u32;
+            let line = text[..end].matches('\n').count() as u32;
+            for character in [0, last / 2, last, last + 5] {
+                let position = Position { line, character };
+                document.hover(position);
+                document.completion(position, true);
+                document.definition(position);
+            }
+            document.symbols();
+            document.inlay_hints(everything());
+            document.code_actions(&uri(), None, everything());
         }
-        document.symbols();
-        document.inlay_hints(everything());
-        document.code_actions(&uri(), None, everything());
     }
 }

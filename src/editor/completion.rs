@@ -6,7 +6,8 @@ use super::hover::{setting_text, word_text};
 use super::meaning::{self, Meaning};
 use super::place::{Place, Role};
 use super::shapes::markdown;
-use crate::check::vocabulary::{self, Default, Form, Inputs, Kind, Setting};
+use crate::check::vocabulary::{self, Default, Form, Inputs, Kind, SECTIONS, Setting};
+use crate::spec::Syntax;
 use lsp_types::{
     CompletionItem, CompletionItemKind, CompletionTextEdit, Documentation, InsertTextFormat, Position, TextEdit,
 };
@@ -45,7 +46,7 @@ impl Document {
             Role::Nothing => Vec::new(),
             Role::Key => self.keys(&place),
             Role::Value => self.values(&place),
-            Role::Statement => self.values(&place),
+            Role::Statement => self.statements(&place),
         };
         let range = lsp_types::Range {
             start: self.lines.position(&self.text, place.word.start),
@@ -137,9 +138,35 @@ impl Document {
         items
     }
 
+    /// What a statement of the netc language may begin with.
+    fn statements(&self, place: &Place) -> Vec<Item> {
+        let mut items = self.kinds(place);
+        let from =
+            Item::new("from", CompletionItemKind::KEYWORD, "Another layer than the one before is read.".to_string());
+        items.push(from.insert("from $1 -> ".to_string()));
+        if meaning::block(place).is_some() {
+            return items;
+        }
+        let written = |name: &str| self.spec.sections.get(name).is_some();
+        for section in SECTIONS.iter().filter(|s| !written(s.name) && !matches!(s.name, "layers" | "blocks")) {
+            let value = match (section.name, section.form) {
+                ("input", _) => "${1:image} [$2]",
+                (_, Form::Settings(_) | Form::Named(_)) => "{\n  $1\n}",
+                (_, Form::List(..)) => "[$1]",
+                _ => "$1",
+            };
+            let item = Item::new(section.name, CompletionItemKind::MODULE, setting_text(section));
+            items.push(item.insert(format!("{} {value}", section.name)));
+        }
+        let about = "Layers that stand wherever the block's name is used as a kind of layer.".to_string();
+        let block = Item::new("block", CompletionItemKind::MODULE, about);
+        items.push(block.insert("block $1($2) {\n  $3\n}".to_string()));
+        items
+    }
+
     /// Kinds of layers, then blocks.
     fn kinds(&self, place: &Place) -> Vec<Item> {
-        let mut items: Vec<Item> = vocabulary::kinds().map(|kind| kind_item(&kind)).collect();
+        let mut items: Vec<Item> = vocabulary::kinds().map(|kind| kind_item(&kind, self.spec.syntax)).collect();
         for block in self.blocks() {
             let name = &block.key.text;
             if meaning::block(place) == Some(name) {
@@ -151,6 +178,7 @@ impl Document {
             let item = Item::new(name, CompletionItemKind::MODULE, "A block of this spec.".to_string());
             items.push(match open.is_empty() {
                 true => item,
+                false if self.spec.syntax == Syntax::Dsl => item.insert(format!("{name}({})", open.join(", "))),
                 false => item.insert(format!("{name}: {{{}}}", open.join(", "))),
             });
         }
@@ -194,24 +222,25 @@ fn key_item(setting: &'static Setting) -> Item {
 }
 
 /// A kind with what it needs.
-fn kind_item(kind: &Kind) -> Item {
-    let mut needed: Vec<&str> =
-        kind.settings.iter().filter(|s| s.default == Default::Required).map(|s| s.name).collect();
-    if kind.inputs == Inputs::Many {
+fn kind_item(kind: &Kind, syntax: Syntax) -> Item {
+    let needed = kind.settings.iter().filter(|s| s.default == Default::Required).map(|s| s.name);
+    let mut needed: Vec<&str> = needed.collect();
+    // In the netc language what a layer reads stands before it.
+    if kind.inputs == Inputs::Many && syntax == Syntax::Yaml {
         needed.push("from");
     }
-    let settings: Vec<String> = needed
-        .iter()
-        .enumerate()
-        .map(|(i, name)| match *name {
-            "from" => format!("from: [${}]", i + 1),
-            name => format!("{name}: ${}", i + 1),
-        })
-        .collect();
+    let setting = |(i, name): (usize, &&str)| match (*name, syntax) {
+        ("from", _) => format!("from: [${}]", i + 1),
+        (_, Syntax::Dsl) => format!("${}", i + 1),
+        (name, Syntax::Yaml) => format!("{name}: ${}", i + 1),
+    };
+    let settings: Vec<String> = needed.iter().enumerate().map(setting).collect();
+    let settings = settings.join(", ");
     let item = Item::new(kind.word, CompletionItemKind::CLASS, format!("{}.", kind.about));
-    match settings.is_empty() {
-        true => item,
-        false => item.detail(needed.join(", ")).insert(format!("{}: {{{}}}", kind.word, settings.join(", "))),
+    match syntax {
+        _ if needed.is_empty() => item,
+        Syntax::Dsl => item.detail(needed.join(", ")).insert(format!("{}({settings})", kind.word)),
+        Syntax::Yaml => item.detail(needed.join(", ")).insert(format!("{}: {{{settings}}}", kind.word)),
     }
 }
 
@@ -233,6 +262,12 @@ fn without_places(text: &str) -> String {
     let mut out = String::new();
     let mut parts = text.split('$');
     out.push_str(parts.next().unwrap_or(""));
-    parts.for_each(|part| out.push_str(part.trim_start_matches(|c: char| c.is_ascii_digit())));
+    for part in parts {
+        // `$1`, or `${1:image}` with what stands there at first.
+        match part.strip_prefix('{').and_then(|part| part.split_once(':')) {
+            Some((_, named)) => out.push_str(&named.replacen('}', "", 1)),
+            None => out.push_str(part.trim_start_matches(|c: char| c.is_ascii_digit())),
+        }
+    }
     out
 }

@@ -2,11 +2,11 @@
 
 use super::lines::Lines;
 use super::place::Place;
-use super::place_yaml;
+use super::{place_dsl, place_yaml};
 use crate::check::{self, Layer, Outline};
 use crate::source::{Sources, Span};
-use crate::spec::{self, Data, LayerEntry, Map, Setting, Spec};
-use lsp_types::{Position, Range};
+use crate::spec::{self, Data, LayerEntry, Map, Setting, Spec, Syntax};
+use lsp_types::{Position, Range, TextEdit};
 use std::collections::BTreeMap;
 
 /// A text that is open.
@@ -45,6 +45,17 @@ impl Document {
         Document { lines: Lines::of(&text), name, text, sources, spec, outline, by_span }
     }
 
+    /// The edit that writes the text in canonical form: none if it is, or if it cannot be read.
+    pub fn formatting(&self) -> Vec<TextEdit> {
+        match spec::format(&mut Sources::new(), &self.name, &self.text, None) {
+            Ok(new_text) if new_text != self.text => {
+                let end = self.lines.position(&self.text, self.text.len());
+                vec![TextEdit { range: Range { start: Position::default(), end }, new_text }]
+            }
+            _ => Vec::new(),
+        }
+    }
+
     pub(super) fn range(&self, span: Span) -> Range {
         self.lines.range(&self.text, span)
     }
@@ -59,7 +70,10 @@ impl Document {
     }
 
     pub(super) fn place(&self, position: Position) -> Place {
-        place_yaml::place(&self.text, self.byte(position))
+        match self.spec.syntax {
+            Syntax::Yaml => place_yaml::place(&self.text, self.byte(position)),
+            Syntax::Dsl => place_dsl::place(&self.text, self.byte(position)),
+        }
     }
 
     /// The word at a place.

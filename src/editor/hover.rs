@@ -4,7 +4,7 @@ use super::Document;
 use super::meaning::{self, Meaning};
 use super::place::{Place, Role, Step};
 use super::shapes::{layer_text, markdown};
-use crate::check::vocabulary::{Default, Setting, Word};
+use crate::check::vocabulary::{Default, SECTIONS, Setting, Word};
 use crate::spec::{Data, LayerEntry};
 use lsp_types::{Hover, HoverContents, Position};
 
@@ -12,7 +12,7 @@ impl Document {
     /// A layer with its arithmetic, a key or a word with what it means, or a parameter with its value.
     pub fn hover(&self, position: Position) -> Option<Hover> {
         let place = self.place(position);
-        if place.role == Role::Nothing || place.word.is_empty() {
+        if place.word.is_empty() {
             return None;
         }
         let text = self.hover_text(&place)?;
@@ -29,6 +29,9 @@ impl Document {
         if let Some(entry) = self.entry_at(place) {
             return Some(self.describe(&entry));
         }
+        if place.role == Role::Nothing {
+            return None;
+        }
         match (meaning::meaning(place), place.role) {
             (meaning, Role::Key | Role::Statement) => {
                 if let Some(setting) = meaning::keys(&meaning).into_iter().find(|s| s.name == word) {
@@ -41,8 +44,11 @@ impl Document {
                     Meaning::Value(form) => meaning::words(form),
                     _ => Vec::new(),
                 };
-                let found = words.into_iter().find(|(w, _)| w.text == word)?;
-                Some(word_text(found.0))
+                match words.into_iter().find(|(w, _)| w.text == word) {
+                    Some((found, _)) => Some(word_text(found)),
+                    // A value without its key.
+                    None => self.section_text(place, word).or_else(|| self.parameter_text(meaning::block(place), word)),
+                }
             }
             (Meaning::Value(form), _) => {
                 if meaning::names_layer(&form)
@@ -79,6 +85,12 @@ impl Document {
         let mut layers = self.layers().into_iter();
         let here = layers.find(|layers| layers.block.map(|b| b.key.text.as_str()) == block)?;
         here.entries.into_iter().find(|entry| entry.name.text == name)
+    }
+
+    /// A section's word at the start of a statement.
+    fn section_text(&self, place: &Place, word: &str) -> Option<String> {
+        let section = SECTIONS.iter().find(|s| place.role == Role::Statement && s.name == word)?;
+        Some(setting_text(section))
     }
 
     fn parameter_text(&self, block: Option<&str>, name: &str) -> Option<String> {

@@ -12,6 +12,7 @@ mod hover;
 mod lines;
 mod meaning;
 mod place;
+mod place_dsl;
 mod place_yaml;
 mod schema;
 mod shapes;

@@ -50,6 +50,8 @@ pub(super) struct Open {
     pub keys: Vec<(String, usize)>,
     /// Steps that lead into it besides the keys of those around it.
     pub into: Vec<Step>,
+    /// Whether the path begins anew with it.
+    pub root: bool,
     number: usize,
 }
 
@@ -69,8 +71,7 @@ pub(super) enum OpenKind {
 }
 
 /// Follows a text to its end and remembers what was open at the cursor.
-pub(super) struct Tracker<'a> {
-    pub text: &'a str,
+pub(super) struct Tracker {
     pub stack: Vec<Open>,
     /// The word at the cursor.
     pub word: Range<usize>,
@@ -78,14 +79,14 @@ pub(super) struct Tracker<'a> {
     numbers: usize,
 }
 
-impl<'a> Tracker<'a> {
-    pub fn new(text: &'a str, cursor: usize) -> Self {
-        Tracker { text, stack: Vec::new(), word: word_at(text, cursor), found: None, numbers: 0 }
+impl Tracker {
+    pub fn new(text: &str, cursor: usize) -> Self {
+        Tracker { stack: Vec::new(), word: word_at(text, cursor), found: None, numbers: 0 }
     }
 
     pub fn push(&mut self, kind: OpenKind, into: Vec<Step>) {
         self.numbers += 1;
-        self.stack.push(Open { kind, key: None, keys: Vec::new(), into, number: self.numbers });
+        self.stack.push(Open { kind, key: None, keys: Vec::new(), into, root: false, number: self.numbers });
     }
 
     /// Closes the innermost; its keys are those among which the cursor stands if it stood there.
@@ -119,9 +120,17 @@ impl<'a> Tracker<'a> {
         }
         let mut path = Vec::new();
         for open in &self.stack {
+            if open.root {
+                path.clear();
+            }
             path.extend(open.into.iter().cloned());
             match open.kind {
-                OpenKind::Dashes(_) | OpenKind::Brackets => path.push(Step::Item),
+                OpenKind::Dashes(_) => path.push(Step::Item),
+                // `[conv: {…}]`: an item may be a key with its value.
+                OpenKind::Brackets => {
+                    path.push(Step::Item);
+                    path.extend(open.key.iter().map(|key| Step::Key(key.clone())));
+                }
                 OpenKind::Lines(_) | OpenKind::Braces | OpenKind::Body => {
                     path.extend(open.key.iter().map(|key| Step::Key(key.clone())));
                 }

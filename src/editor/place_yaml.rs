@@ -17,7 +17,7 @@ pub(super) fn place(text: &str, cursor: usize) -> Place {
 }
 
 struct Scan<'a> {
-    tracker: Tracker<'a>,
+    tracker: Tracker,
     text: &'a str,
 }
 
@@ -217,8 +217,8 @@ impl Scan<'_> {
                     before = c;
                 }
                 let word = rest[..length].trim_end();
-                let in_map = self.tracker.stack.last().is_some_and(|o| o.kind == OpenKind::Braces && o.key.is_none());
-                if open && in_map && rest[length..].starts_with(':') {
+                let free = self.tracker.stack.last().is_some_and(|o| o.key.is_none());
+                if open && free && rest[length..].starts_with(':') {
                     self.tracker.key(word, at);
                     return at + length + 1;
                 }

@@ -192,11 +192,8 @@ impl Reader<'_> {
             let mut words =
                 part.split(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.'))).filter(|w| !w.is_empty());
             let (kind, name) = (words.next(), words.next());
-            let named = part
-                .trim_start()
-                .split(['(', ')'])
-                .next()
-                .is_some_and(|head| head.split_whitespace().count() > 1);
+            let named =
+                part.trim_start().split(['(', ')']).next().is_some_and(|head| head.split_whitespace().count() > 1);
             let nothing = Name { text: String::new(), span };
             if kind == Some("from") || kind.is_none() {
                 continue;
