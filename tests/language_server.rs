@@ -142,7 +142,7 @@ fn edited(text: &str, edits: &Value) -> String {
 
 const URI: &str = "file:///work/t.yaml";
 
-const GOOD: &str = "net: t # ÷×ä 😀
+const GOOD: &str = "net: t  # ÷×ä 😀
 input: {name: image, shape: [3, 224, 224]}
 layers:
   - conv: {name: conv1, kernels: 96, kernel_size: 11, stride: 4, padding: [1, 2]}
