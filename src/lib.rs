@@ -17,6 +17,7 @@
 //! | [`spec`] | text → [`spec::Spec`]: the tree as written, every value with its place |
 //! | [`check`] | Spec → [`check::Network`]: layers resolved, every shape with its derivation |
 //! | [`editor`] | what an editor asks: schema, diagnostics, completion, hover |
+//! | [`picture`] | Network → a picture of it, as SVG |
 //! | [`graph`] | Network → [`graph::Graph`]: the tensor IR |
 //! | [`grad`] | Graph → Graph: reverse mode, the optimizer's step |
 //! | [`passes`] | Graph → Graph by named [`passes`]; Network → [`graph::Functions`] |
@@ -64,6 +65,7 @@ pub mod grad;
 pub mod graph;
 pub mod kernel;
 pub mod passes;
+pub mod picture;
 pub mod plan;
 pub mod program;
 pub mod source;

@@ -34,6 +34,8 @@ pub enum Command {
     Dump(Dump),
     /// Write specs in canonical form, or convert them between YAML and the netc language
     Fmt(super::fmt::Fmt),
+    /// Draw a network with its shapes, as SVG
+    Graph(super::graph::Graph),
     /// Print the JSON Schema of specs in YAML, for editors
     Schema(super::schema::Schema),
     /// Serve an editor: errors with quick fixes, shapes, completion
@@ -52,6 +54,7 @@ impl Command {
             Command::Time(c) => c.spec.format,
             Command::Dump(c) => c.spec.format,
             Command::Fmt(_) => Format::Text,
+            Command::Graph(c) => c.spec.format,
             Command::Schema(_) | Command::Lsp(_) => Format::Json,
         }
     }

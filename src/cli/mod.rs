@@ -9,6 +9,7 @@ mod compile;
 mod dump;
 mod eval;
 mod fmt;
+mod graph;
 mod interrupt;
 mod lsp;
 mod machine;
@@ -61,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Time(time) => time::time(time, &mut output),
         Command::Dump(dump) => dump::dump(dump, &mut output),
         Command::Fmt(fmt) => fmt::fmt(fmt, &mut output),
+        Command::Graph(graph) => graph::graph(graph, &mut output),
         Command::Schema(_) => schema::schema(&mut output),
         Command::Lsp(_) => lsp::lsp(&mut output),
     };

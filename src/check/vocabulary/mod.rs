@@ -2,7 +2,7 @@
 //! one line of description.
 //!
 //! What the reading code accepts and what this says are held together by `tests/vocabulary.rs`. The schema, completion
-//! and hover are made from it. A layer's settings stand in its own file, those of sections in [`sections`].
+//! and hover are made from it. A layer's settings stand in its own file, those of sections in [`SECTIONS`].
 
 mod forms;
 mod sections;
