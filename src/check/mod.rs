@@ -289,8 +289,10 @@ pub fn outline(spec: &Spec) -> Outline {
 }
 
 fn examine(spec: &Spec, known: Option<&mut Vec<Layer>>) -> (Option<Network>, Vec<Diagnostic>) {
+    let varied = if spec.broken { Vec::new() } else { spec::vary::axes(spec).1 };
     let spec = &spec::expand(spec);
     let mut problems = spec.problems.clone();
+    problems.extend(varied);
     let network = if spec.broken { None } else { resolve(spec, &mut problems, known) };
     // An expression without a value is text where a number should be, which need not be said twice.
     let without_value = |d: &Diagnostic| matches!(d.code, Code::UnknownParameter | Code::BadExpression);

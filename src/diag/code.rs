@@ -45,6 +45,9 @@ codes! {
     TooMuch = "too-much",
     /// A `--set` argument is not `layer.field=value` or `section.field=value`, or names nothing that exists.
     InvalidSet = "invalid-set",
+    /// An axis of `vary` that is not `layer.field: [values]`, `section.field: [values]` or `layer: [on, off]`, that names
+    /// nothing that exists, or one axis too many.
+    InvalidVary = "invalid-vary",
     /// A key that this part of a spec does not have. Every key must be known, so that a misspelt one cannot be ignored.
     UnknownKey = "unknown-key",
     /// A key that appears twice in one place.

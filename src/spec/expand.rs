@@ -121,7 +121,7 @@ pub fn expand(spec: &Spec) -> Spec {
     out
 }
 
-fn input_name(spec: &Spec) -> String {
+pub(super) fn input_name(spec: &Spec) -> String {
     let Some(Data::Map(map)) = spec.sections.get("input").map(|s| &s.value.data) else { return "input".to_string() };
     match map.get("name").map(|s| &s.value.data) {
         Some(Data::Text(name)) => name.clone(),
@@ -142,7 +142,7 @@ fn resolve(name: &str, aliases: &BTreeMap<String, (String, Span)>) -> String {
 }
 
 /// Applies `change` to every name of a `from`.
-fn rename(value: &mut Value, change: &dyn Fn(&str) -> String) {
+pub(super) fn rename(value: &mut Value, change: &dyn Fn(&str) -> String) {
     match &mut value.data {
         Data::Text(name) => *name = change(name),
         Data::List(items) => items.iter_mut().for_each(|item| rename(item, change)),

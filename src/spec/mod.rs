@@ -1,10 +1,11 @@
 //! The spec as written: a tree in which every key and value knows its place.
 //!
 //! Takes text in either [`Syntax`] ([`parse`], [`parse_bytes`]), gives a [`Spec`]; [`apply_set`] edits one as `--set`
-//! says, [`print()`] writes one as YAML, [`format()`] writes a text in canonical form in either syntax, [`expand()`]
-//! evaluates expressions and unfolds blocks. The tree has the shape of a spec (sections, layers with kind and name) but
-//! its settings are unchecked: what they mean is for [`check`](crate::check) to say. Reading never stops at the first
-//! error: what it finds is in [`Spec::problems`], which `check` reports together with its own.
+//! says, [`print()`] writes one as YAML, [`format()`] writes a text in canonical form in either syntax, [`vary`]
+//! derives variants, [`expand()`] evaluates expressions and unfolds blocks. The tree has the shape of a spec (sections,
+//! layers with kind and name) but its settings are unchecked: what they mean is for [`check`](crate::check) to say.
+//! Reading never stops at the first error: what it finds is in [`Spec::problems`], which `check` reports together with
+//! its own.
 
 mod dsl;
 mod expand;
@@ -12,6 +13,7 @@ mod expression;
 mod format;
 mod read;
 mod set;
+pub mod vary;
 mod yaml;
 
 pub use expand::expand;
@@ -56,7 +58,7 @@ pub struct Spec {
     pub syntax: Syntax,
     /// The whole text.
     pub span: Span,
-    /// `net:`, `input:`, `classes:`, `init:`, `params:`, `blocks:`, `train:`, `preprocess:` in the order written.
+    /// `net:`, `input:`, `classes:`, `init:`, `params:`, `blocks:`, `train:`, `preprocess:`, `vary:` in the order written.
     pub sections: Map,
     /// `layers:`.
     pub layers: Vec<LayerEntry>,
@@ -211,4 +213,4 @@ impl Data {
 
 /// The words that sections and parts of a program have; layers cannot be called so.
 pub const RESERVED: &[&str] =
-    &["net", "input", "classes", "init", "params", "blocks", "layers", "train", "preprocess", "optimizer"];
+    &["net", "input", "classes", "init", "params", "blocks", "layers", "train", "preprocess", "vary", "optimizer"];

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const LONGEST: usize = 4 << 20;
 
 /// The sections besides `layers`.
-pub(super) const SECTIONS: &[&str] = &["net", "input", "classes", "init", "params", "blocks", "train", "preprocess"];
+pub(super) const SECTIONS: &[&str] =
+    &["net", "input", "classes", "init", "params", "blocks", "train", "preprocess", "vary"];
 
 /// What other tools call the sections.
 const SYNONYMS: &[(&str, &str)] = &[
@@ -36,6 +37,9 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("vars", "params"),
     ("modules", "blocks"),
     ("macros", "blocks"),
+    ("variants", "vary"),
+    ("sweep", "vary"),
+    ("grid", "vary"),
 ];
 
 /// Reads a spec from the bytes of a file, which is added to `sources` under `name`.

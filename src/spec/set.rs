@@ -1,5 +1,6 @@
 //! Edits a spec as `--set` says.
 
+use super::format::flow;
 use super::read::SECTIONS;
 use super::{Data, LayerEntry, Layout, Map, Name, Setting, Spec, Value, expand, yaml};
 use crate::diag::{Code, Diagnostic, closest};
@@ -25,21 +26,17 @@ pub fn apply_set(spec: &mut Spec, sources: &mut Sources, argument: &str) -> Resu
     }
     let value_span = Span { start: offset(path.len() + 1), end: whole.end };
     let value = value.unwrap_or(Value { data: Data::Null, span: value_span });
+    set(spec, path, path_span, value)
+}
+
+/// Puts `value` where `path` leads, which is written at `path_span`.
+pub(super) fn set(spec: &mut Spec, path: &str, path_span: Span, value: Value) -> Result<(), Vec<Diagnostic>> {
+    let wrong = |span: Span, message: String| vec![Diagnostic::error(Code::InvalidSet, span, message).note(FORM)];
     if path.split('.').any(|word| word.trim().is_empty()) {
         return Err(wrong(path_span, "a name is missing here".to_string()));
     }
-    let mut words = Vec::new();
-    let mut at = 0;
-    for word in path.split('.') {
-        words.push(Name {
-            text: word.trim().to_string(),
-            span: Span { start: offset(at), end: offset(at + word.len()) },
-        });
-        at += word.len() + 1;
-    }
-    let inner = find_layer(&mut spec.layers, &words)
-        .is_some_and(|(e, depth)| is_block(e, &spec.sections) && words.len() > depth + 1);
-    if inner && !spec.expanded {
+    let words = words(path, path_span);
+    if is_inner(spec, &words) && !spec.expanded {
         *spec = expand(spec);
     }
     if let Some((entry, depth)) = find_layer(&mut spec.layers, &words) {
@@ -53,7 +50,7 @@ pub fn apply_set(spec: &mut Spec, sources: &mut Sources, argument: &str) -> Resu
     }
     let sections = SECTIONS;
     let known = |w: &Name| sections.contains(&w.text.as_str());
-    if let Some(diagnostic) = other_word(&spec.sections, &words, text).or_else(|| undefined(&spec.sections, &words)) {
+    if let Some(diagnostic) = other_word(&spec.sections, &words, &value).or_else(|| undefined(&spec.sections, &words)) {
         return Err(vec![diagnostic]);
     }
     match words.first() {
@@ -72,6 +69,26 @@ pub fn apply_set(spec: &mut Spec, sources: &mut Sources, argument: &str) -> Resu
             Err(vec![diagnostic])
         }
     }
+}
+
+/// The words of a path. In a path that is quoted and escaped, all of them stand at its place.
+pub(super) fn words(path: &str, span: Span) -> Vec<Name> {
+    let exact = (span.end - span.start) as usize == path.len();
+    let mut words = Vec::new();
+    let mut at = span.start;
+    for word in path.split('.') {
+        let end = at.saturating_add(u32::try_from(word.len()).unwrap_or(u32::MAX));
+        let span = if exact { Span { start: at, end } } else { span };
+        words.push(Name { text: word.trim().to_string(), span });
+        at = end.saturating_add(1);
+    }
+    words
+}
+
+/// Whether the path leads to a layer within a use of a block.
+pub(super) fn is_inner(spec: &mut Spec, words: &[Name]) -> bool {
+    let found = find_layer(&mut spec.layers, words);
+    found.is_some_and(|(entry, depth)| is_block(entry, &spec.sections) && words.len() > depth + 1)
 }
 
 /// A refusal if the path leads to a parameter that the spec, or the block, does not define: nothing could use it.
@@ -104,8 +121,8 @@ fn undefined(sections: &Map, path: &[Name]) -> Option<Diagnostic> {
 /// Settings of the section `train` that are one word of several with settings of its own, as `optimizer: {sgd: …}`.
 const CHOICES: &[&str] = &["optimizer", "loss", "schedule"];
 
-/// A refusal if the path goes through a word that another one stands in the place of. `text`: the value.
-fn other_word(sections: &Map, path: &[Name], text: &str) -> Option<Diagnostic> {
+/// A refusal if the path goes through a word that another one stands in the place of.
+fn other_word(sections: &Map, path: &[Name], value: &Value) -> Option<Diagnostic> {
     let [train, key, word, rest @ ..] = path else { return None };
     if train.text != "train" || !CHOICES.contains(&key.text.as_str()) {
         return None;
@@ -124,17 +141,17 @@ fn other_word(sections: &Map, path: &[Name], text: &str) -> Option<Diagnostic> {
     }
     let key = &key.text;
     let diagnostic = Diagnostic::error(Code::InvalidSet, word.span, format!("`{key}` is `{chosen}`"));
-    let text = text.trim();
-    Some(if rest.is_empty() && !text.starts_with('{') {
+    let text = flow(value);
+    Some(if rest.is_empty() && !matches!(value.data, Data::Map(_)) {
         diagnostic.note(format!("to set something of it: `--set train.{key}.{chosen}.{}={text}`", word.text))
     } else {
-        let inner = rest.iter().rev().fold(text.to_string(), |inner, name| format!("{{{}: {inner}}}", name.text));
+        let inner = rest.iter().rev().fold(text, |inner, name| format!("{{{}: {inner}}}", name.text));
         diagnostic.note(format!("to change it: `--set 'train.{key}={{{}: {inner}}}'`", word.text))
     })
 }
 
 /// Whether the layer is a use of a block.
-fn is_block(entry: &LayerEntry, sections: &Map) -> bool {
+pub(super) fn is_block(entry: &LayerEntry, sections: &Map) -> bool {
     match sections.get("blocks").map(|s| &s.value.data) {
         Some(Data::Map(blocks)) => blocks.get(&entry.kind.text).is_some(),
         _ => false,

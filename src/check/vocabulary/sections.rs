@@ -43,6 +43,12 @@ pub const SECTIONS: &[Setting] = &[
         "pixels are divided by 255",
         "What happens to an image before the network sees it",
     ),
+    Setting::open(
+        "vary",
+        Form::Named(&Form::List(&Form::Any, SOME)),
+        "no variants",
+        "Variants: values by path, as `conv1.stride: [2, 4]`, and `lrn: [on, off]` to leave layers out",
+    ),
 ];
 
 /// What every layer may have besides its own settings.

@@ -53,6 +53,11 @@ pub fn print(spec: &Spec) -> String {
     yaml::write(&mut Writer::new(Syntax::Yaml, None, Comments::default()), spec)
 }
 
+/// A value as YAML on one line.
+pub(super) fn flow(value: &Value) -> String {
+    Writer::new(Syntax::Yaml, None, Comments::default()).flow(value)
+}
+
 fn write(writer: &mut Writer<'_>, spec: &Spec) -> String {
     match writer.syntax {
         Syntax::Yaml => yaml::write(writer, spec),
