@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The stages in the order in which data flows. A stage names itself and those before it, never a later one.
-const STAGES: [&str; 17] = [
+const STAGES: [&str; 18] = [
     "source", "geometry", "target", "diag", "spec", "check", "editor", "picture", "graph", "grad", "passes", "plan",
-    "kernel", "codegen", "program", "driver", "cli",
+    "kernel", "forecast", "codegen", "program", "driver", "cli",
 ];
 
 /// Outside crates that only some stages may name.
@@ -24,16 +24,18 @@ const OUTSIDE: [(&[&str], &[&str]); 8] = [
     (&["netc_runtime"], &["program", "driver", "cli"]),
 ];
 
-/// Parts of `netc_runtime` that every stage may name: the contract's types and the random numbers, which are data.
-const CONTRACT: [&str; 2] = ["program", "random"];
+/// Parts of `netc_runtime` that every stage may name: the contract's types, the random numbers and the machine's speeds,
+/// which are data.
+const CONTRACT: [&str; 3] = ["program", "random", "speed"];
 
 /// Files that may hold `unsafe`, each of which says why.
-const UNSAFE: [&str; 6] = [
+const UNSAFE: [&str; 7] = [
     "src/codegen/",
     "runtime/src/library.rs",
     "runtime/src/memory.rs",
     "runtime/src/threads.rs",
     "runtime/src/session.rs",
+    "runtime/src/speed.rs",
     "runtime/src/data/",
 ];
 

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
 
 use netc::check::{LARGEST_BATCH, Network, network_from_text};
-use netc::driver::{Options, memory};
+use netc::driver::{Options, forecast};
 use netc::graph::DType;
 use netc::plan::{Layout, plan};
 use netc::{codegen, passes};
@@ -76,7 +76,7 @@ fn sizes_of_the_largest_networks_do_not_overflow() {
 fn memory_of_the_largest_networks_is_told() {
     for (what, layers) in EXTREMES {
         let options = Options { batch: LARGEST_BATCH, train: true, target: codegen::host() };
-        let bytes = memory(&network(layers), &options, 64).unwrap();
+        let bytes = forecast(&network(layers), &options).unwrap().memory.bytes(64);
         assert!(bytes > 1 << 45, "{what}: {bytes}");
     }
 }

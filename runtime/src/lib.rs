@@ -28,6 +28,7 @@
 //! | [`preprocess`] | resize, crop, flip |
 //! | [`loader`] | batches prepared in the background |
 //! | [`random`] | counter-based random numbers |
+//! | [`speed`] | how fast the machine is at best |
 //! | [`schedule`] | the learning rate of each step |
 //! | [`train`] | the training loop |
 //! | [`journal`] | the run folder: weights, checkpoints, log |
@@ -68,6 +69,7 @@ pub mod progress;
 pub mod random;
 pub mod schedule;
 pub mod session;
+pub mod speed;
 pub mod tensorfile;
 pub mod threads;
 pub mod train;

@@ -19,24 +19,43 @@ pub fn table(network: &Network) -> String {
             blank_if_zero(layer.macs, scaled(layer.macs)),
         ]);
     }
-    let mut widths = [0; 6];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
+    use Column::{Left, Right};
+    let rows: Vec<Vec<String>> = rows.into_iter().map(Vec::from).collect();
+    let mut out = columns(&rows, &[Left, Left, Left, Left, Right, Right]);
+    let _ = writeln!(out, "\n{}", totals(network));
+    out
+}
+
+/// To which side of its column a cell goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Column {
+    /// Words.
+    Left,
+    /// Numbers.
+    Right,
+}
+
+/// Rows whose cells stand below each other, a line each. The last cell of a row that is shorter than others may be as long
+/// as it likes.
+pub fn columns(rows: &[Vec<String>], sides: &[Column]) -> String {
+    let mut widths = vec![0; sides.len()];
+    for row in rows {
+        let free = usize::from(row.len() < sides.len());
+        for (width, cell) in widths.iter_mut().zip(&row[..row.len() - free]) {
             *width = cell.chars().count().max(*width);
         }
     }
     let mut out = String::new();
-    for row in &rows {
+    for row in rows {
         let mut line = String::new();
-        for (i, (cell, width)) in row.iter().zip(widths).enumerate() {
-            let _ = match i {
-                4 | 5 => write!(line, "{cell:>width$}  "),
-                _ => write!(line, "{cell:width$}  "),
+        for ((cell, width), side) in row.iter().zip(&widths).zip(sides) {
+            let _ = match side {
+                Column::Right => write!(line, "{cell:>width$}  "),
+                Column::Left => write!(line, "{cell:width$}  "),
             };
         }
         let _ = writeln!(out, "{}", line.trim_end());
     }
-    let _ = writeln!(out, "\n{}", totals(network));
     out
 }
 

@@ -19,7 +19,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Check a spec: shapes with their arithmetic, parameters, multiply-adds; all errors in one run
-    Check(Check),
+    Check(super::check::Check),
     /// Compile a spec to a native library with a C header and a manifest
     Compile(Compile),
     /// Train a network; RUN gets weights.safetensors, checkpoints/ and log.jsonl; Ctrl-C saves and stops
@@ -28,6 +28,8 @@ pub enum Command {
     Eval(Eval),
     /// Classify images or tensors
     Run(Run),
+    /// Find the largest batch for some memory, and say what takes it
+    Fit(super::fit::Fit),
     /// Measure how long a network takes, in total and by kernel
     Time(Time),
     /// Print a stage of the compiler
@@ -51,6 +53,7 @@ impl Command {
             Command::Train(c) => c.spec.format,
             Command::Eval(c) => c.spec.format,
             Command::Run(c) => c.spec.format,
+            Command::Fit(c) => c.spec.format,
             Command::Time(c) => c.spec.format,
             Command::Dump(c) => c.spec.format,
             Command::Fmt(_) => Format::Text,
@@ -136,14 +139,6 @@ pub enum Stage {
     Llvm,
     /// Assembly
     Asm,
-}
-
-/// `netc check`.
-#[derive(Debug, Args)]
-pub struct Check {
-    /// The spec.
-    #[command(flatten)]
-    pub spec: Spec,
 }
 
 /// `netc compile`.
@@ -328,13 +323,29 @@ fn assignment(text: &str) -> Result<String, String> {
     }
 }
 
+/// An axis of variants; what its path and values must be is up to the spec.
+pub fn variation(text: &str) -> Result<String, String> {
+    match text.contains('=') {
+        true => Ok(text.to_owned()),
+        false => Err("it has no `=`: write layer.field=values, as conv1.stride=2,4 or lrn=on,off".to_owned()),
+    }
+}
+
+/// A number of threads.
+pub fn thread_count(text: &str) -> Result<usize, String> {
+    match positive(text)? {
+        n if n > 1024 => Err("must be at most 1024".to_owned()),
+        n => Ok(n),
+    }
+}
+
 /// A seed of random numbers.
-fn seed(text: &str) -> Result<u64, String> {
+pub fn seed(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("must be a whole number from 0 to {}", u64::MAX))
 }
 
 /// Images in a batch.
-fn batch(text: &str) -> Result<usize, String> {
+pub fn batch(text: &str) -> Result<usize, String> {
     match positive(text)? {
         n if n > LARGEST_BATCH => Err(format!("must be at most {LARGEST_BATCH}")),
         n => Ok(n),
@@ -342,7 +353,7 @@ fn batch(text: &str) -> Result<usize, String> {
 }
 
 /// A count of at least one.
-fn positive(text: &str) -> Result<usize, String> {
+pub fn positive(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(0) => Err("must be at least 1".to_owned()),
         Ok(n) => Ok(n),

@@ -18,12 +18,17 @@ pub fn present<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), F
     Ok(())
 }
 
+/// The cores of this machine.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 impl Machine {
     /// Threads to run on.
     pub fn threads(&self) -> usize {
         match self.threads {
             Some(threads) => usize::from(threads),
-            None => std::thread::available_parallelism().map_or(1, usize::from),
+            None => cores(),
         }
     }
 

@@ -8,7 +8,9 @@ mod check;
 mod compile;
 mod dump;
 mod eval;
+mod fit;
 mod fmt;
+mod forecast;
 mod graph;
 mod interrupt;
 mod lsp;
@@ -19,6 +21,7 @@ mod run;
 mod schema;
 mod time;
 mod train;
+mod variants;
 
 use crate::driver::{Failure, plain};
 use arguments::{Arguments, Command, Format};
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Train(train) => train::train(train, &mut output),
         Command::Eval(eval) => eval::eval(eval, &mut output),
         Command::Run(run) => run::run(run, &mut output),
+        Command::Fit(arguments) => fit::fit(arguments, &mut output),
         Command::Time(time) => time::time(time, &mut output),
         Command::Dump(dump) => dump::dump(dump, &mut output),
         Command::Fmt(fmt) => fmt::fmt(fmt, &mut output),

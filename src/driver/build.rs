@@ -4,12 +4,12 @@ use super::kernels::Kernels;
 use super::{Cache, Failure, cache, front};
 use crate::check::Network;
 use crate::codegen::{self, Listing};
-use crate::graph::{self, Functions};
+use crate::forecast::{self, Forecast};
+use crate::graph::Functions;
 use crate::kernel::{self, Kernel};
-use crate::plan::{self, BufferId, Plan};
+use crate::plan::{self, Plan};
 use crate::program;
 use crate::target::Target;
-use netc_runtime::program::{DType, Port, share_ports};
 use std::path::{Path, PathBuf};
 
 /// How a network is compiled.
@@ -78,29 +78,10 @@ impl Built {
     }
 }
 
-/// Bytes that a network's program takes from the system when it runs on `threads` threads: all of them, taken at the start.
-pub fn memory(network: &Network, options: &Options, threads: usize) -> Result<u64, Failure> {
+/// What a network's program will take.
+pub fn forecast(network: &Network, options: &Options) -> Result<Forecast, Failure> {
     let built = build(network, options)?;
-    let state = built.plans.iter().map(|plan| plan.state_bytes).max().unwrap_or(0);
-    let arena = built.plans.iter().map(|plan| plan.arena_bytes).max().unwrap_or(0);
-    let scratch = built.kernels.iter().flatten().map(Kernel::scratch_bytes).max().unwrap_or(0).next_multiple_of(64);
-    let port = |plan: &Plan, (name, id): &(String, BufferId)| {
-        let buffer = &plan.buffers[id.0 as usize];
-        let dtype = match buffer.dtype {
-            graph::DType::F32 => DType::F32,
-            graph::DType::I32 => DType::I32,
-            graph::DType::U8 => DType::U8,
-        };
-        Port { name: name.clone(), dtype, shape: buffer.dims.clone() }
-    };
-    let ports: Vec<Vec<Port>> = built
-        .plans
-        .iter()
-        .map(|plan| plan.inputs.iter().chain(&plan.outputs).map(|named| port(plan, named)).collect())
-        .collect();
-    let (blocks, _) = share_ports(&ports);
-    let port_bytes: usize = blocks.iter().map(|p| p.shape.iter().product::<usize>() * p.dtype.bytes()).sum();
-    Ok((state + arena + scratch * threads + port_bytes) as u64)
+    Ok(forecast::forecast(&built.plans, &built.kernels))
 }
 
 /// What a compilation made.

@@ -6,12 +6,18 @@
 mod build;
 mod cache;
 mod failure;
+mod fit;
 mod front;
 mod kernels;
+mod machine;
 mod session;
+mod variants;
 
-pub use build::{Built, Compiled, Options, build, cached, compile, memory, target};
+pub use build::{Built, Compiled, Options, build, cached, compile, forecast, target};
 pub use cache::Cache;
 pub use failure::{Failure, Refused, plain};
+pub use fit::{Fit, fit};
 pub use front::{Checked, Formatted, Text, check, format, functions, functions_after, needs_recipe, read, write_text};
+pub use machine::{machine, measure, measured};
 pub use session::session;
+pub use variants::Variants;

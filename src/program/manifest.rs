@@ -17,7 +17,8 @@ pub(super) fn json(manifest: &Manifest) -> String {
     }
 }
 
-pub(super) fn manifest(
+/// What the runtime will know about a network's program. `plans` and `kernels` belong to `functions.graphs`, one each.
+pub fn manifest(
     network: &Network,
     functions: &Functions,
     plans: &[Plan],

@@ -8,6 +8,8 @@ mod header;
 mod manifest;
 mod usage;
 
+pub use manifest::manifest;
+
 use crate::check::Network;
 use crate::codegen::{self, Code, KernelStore, LinkError};
 use crate::graph::Functions;
@@ -60,7 +62,7 @@ pub fn program(
     target: &Target,
     store: &dyn KernelStore,
 ) -> Program {
-    let manifest = manifest::manifest(network, functions, plans, kernels, target);
+    let manifest = manifest(network, functions, plans, kernels, target);
     let text = manifest::json(&manifest);
     let parts: Vec<codegen::Function> =
         plans.iter().zip(kernels).map(|(plan, kernels)| codegen::Function { plan, kernels }).collect();

@@ -7,4 +7,5 @@ mod kernel_cache;
 mod real_data;
 mod results;
 mod training;
+mod variants;
 mod workshop;

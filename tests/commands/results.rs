@@ -111,7 +111,7 @@ fn time_gives_the_whole_and_the_kernels() {
 #[test]
 fn check_knows_how_much_memory_a_run_takes() {
     let w = Workshop::new();
-    let memory = w.netc("check tiny.yaml --format json").json()["memory"].clone();
+    let memory = w.netc("check tiny.yaml --threads 1 --format json").json()["memory"].clone();
     for (i, mode) in ["infer", "train"].iter().enumerate() {
         assert_eq!(memory[i]["mode"], *mode);
         let taken = w.netc(&format!("time tiny.yaml --mode {mode} --repeat 1 --threads 1 --format json")).json();
@@ -123,7 +123,7 @@ fn check_knows_how_much_memory_a_run_takes() {
 #[test]
 fn help_and_version_are_results() {
     let help = netc(&["--help"]).fine();
-    for command in ["check", "compile", "train", "eval", "run", "time", "dump"] {
+    for command in ["check", "compile", "train", "eval", "run", "fit", "time", "dump"] {
         assert!(help.contains(command), "{help}");
         assert!(netc(&[command, "--help"]).fine().contains("SPEC"));
     }

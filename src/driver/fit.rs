@@ -1,0 +1,49 @@
+//! The largest batch for some memory.
+
+use super::{Failure, Options, forecast};
+use crate::check::{LARGEST_BATCH, Network};
+use crate::forecast::Forecast;
+
+/// A batch that fits, or the smallest one if none does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fit {
+    /// Images.
+    pub batch: usize,
+    /// What it takes.
+    pub forecast: Forecast,
+    /// Whether that is as much as asked for, or less.
+    pub fits: bool,
+}
+
+/// The largest batch that takes at most `limit` bytes on so many threads, each tried by its exact plan. The batch in
+/// `options` does not matter.
+///
+/// What tensors need at the same time grows with the batch, so a binary search finds where that alone is too much. What
+/// their places leave between them may shrink when the batch grows; so from there the search goes down one by one to the
+/// first batch that fits.
+pub fn fit(network: &Network, options: &Options, limit: u64, threads: usize) -> Result<Fit, Failure> {
+    let of = |batch: usize| forecast(network, &Options { batch, ..options.clone() });
+    let may_fit = |forecast: &Forecast| forecast.memory.bytes(threads) - forecast.gaps() <= limit;
+    let smallest = of(1)?;
+    // The first that is too large at any rate, by doubling and then halving.
+    let (mut low, mut high) = (1, 2);
+    while high <= LARGEST_BATCH && may_fit(&of(high)?) {
+        (low, high) = (high, 2 * high);
+    }
+    high = high.min(LARGEST_BATCH + 1);
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if may_fit(&of(middle)?) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    for batch in (1..=low).rev() {
+        let forecast = of(batch)?;
+        if forecast.memory.bytes(threads) <= limit {
+            return Ok(Fit { batch, forecast, fits: true });
+        }
+    }
+    Ok(Fit { batch: 1, forecast: smallest, fits: false })
+}

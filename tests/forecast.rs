@@ -1,0 +1,107 @@
+//! What netc says a network takes is what it takes.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot do its work has failed")]
+
+use netc::check::Network;
+use netc::codegen;
+use netc::driver::{self, Built, Options};
+use netc::forecast::{Forecast, forecast};
+use netc_runtime::program::{Manifest, share_ports};
+use std::path::{Path, PathBuf};
+
+/// The specs that come with netc.
+fn specs() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("specs");
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|e| e == "yaml"));
+    paths.sort();
+    paths
+}
+
+fn network(path: &Path) -> Network {
+    driver::check(driver::read(path, &[]).unwrap_or_else(|e| panic!("{e:?}")))
+        .unwrap_or_else(|e| panic!("{e:?}"))
+        .network
+}
+
+fn built(network: &Network, train: bool, batch: usize) -> Built {
+    driver::build(network, &Options { batch, train, target: codegen::host() }).unwrap()
+}
+
+/// What the runtime takes from the system for a program of this manifest.
+fn taken(manifest: &Manifest, threads: usize) -> u64 {
+    let functions = &manifest.functions;
+    let arena = functions.iter().map(|f| f.arena_bytes).max().unwrap();
+    let scratch = functions.iter().map(|f| f.scratch_bytes).max().unwrap().next_multiple_of(64);
+    let ports: Vec<Vec<_>> = functions.iter().map(|f| f.inputs.iter().chain(&f.outputs).cloned().collect()).collect();
+    let ports: usize = share_ports(&ports).0.iter().map(|p| p.shape.iter().product::<usize>() * p.dtype.bytes()).sum();
+    (manifest.state_bytes + arena + scratch * threads + ports) as u64
+}
+
+#[test]
+fn the_memory_is_what_the_program_takes() {
+    for path in specs() {
+        let network = network(&path);
+        for (train, batch) in [(false, 1), (false, 7), (true, 2), (true, network.train.as_ref().map_or(1, |t| t.batch))]
+        {
+            if train && network.train.is_none() {
+                continue;
+            }
+            let built = built(&network, train, batch);
+            let manifest =
+                netc::program::manifest(&network, &built.functions, &built.plans, &built.kernels, &codegen::host());
+            let told = forecast(&built.plans, &built.kernels);
+            for threads in [1, 3] {
+                assert_eq!(told.memory.bytes(threads), taken(&manifest, threads), "{path:?} {train} {batch} {threads}");
+                let parts: u64 = told.contents(threads).iter().map(|content| content.bytes).sum();
+                assert_eq!(parts, told.memory.bytes(threads), "{path:?}: the parts are the whole");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_session_takes_what_was_told() {
+    let network = network(&specs().into_iter().find(|path| path.ends_with("lenet.yaml")).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { batch: 16, train: true, target: codegen::host() };
+    driver::compile(&network, &options, folder.path(), None).unwrap();
+    for threads in [1, 2, 5] {
+        let session = driver::session(folder.path(), threads).unwrap();
+        let told = driver::forecast(&network, &options).unwrap();
+        assert_eq!(told.memory.bytes(threads), session.memory_bytes() as u64);
+    }
+}
+
+#[test]
+fn multiply_adds_and_bytes_are_those_of_the_network() {
+    for path in specs() {
+        let network = network(&path);
+        let infer = |batch: usize| {
+            let built = built(&network, false, batch);
+            forecast(&built.plans, &built.kernels).function("infer").unwrap().clone()
+        };
+        let (one, three) = (infer(1), infer(3));
+        assert_eq!(one.macs(), network.macs(), "{path:?}");
+        assert_eq!(three.macs(), 3 * network.macs(), "{path:?}");
+        // At least the weights are read and the image is.
+        let image: usize = network.layers().next().unwrap().1.shape.iter().product();
+        assert!(one.moved() >= 4 * (network.param_count() + image as u64), "{path:?}: {}", one.moved());
+    }
+}
+
+#[test]
+fn the_largest_batch_that_fits_is_found() {
+    let network = network(&specs().into_iter().find(|path| path.ends_with("lenet.yaml")).unwrap());
+    let options = Options { batch: 1, train: true, target: codegen::host() };
+    let of = |batch: usize| -> Forecast { driver::forecast(&network, &Options { batch, ..options.clone() }).unwrap() };
+    let bytes: Vec<u64> = (1..=80).map(|batch| of(batch).memory.bytes(2)).collect();
+    for limit in [bytes[0], bytes[0] + 1, bytes[1] - 1, bytes[40], bytes[40] - 1, bytes[70] + 12_345] {
+        let largest = bytes.iter().rposition(|&taken| taken <= limit).unwrap() + 1;
+        let found = driver::fit(&network, &options, limit, 2).unwrap();
+        assert_eq!((found.batch, found.fits), (largest, true), "{limit}");
+        assert_eq!(found.forecast, of(largest));
+    }
+    let found = driver::fit(&network, &options, bytes[0] - 1, 2).unwrap();
+    assert_eq!((found.batch, found.fits), (1, false));
+}
