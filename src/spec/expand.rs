@@ -457,7 +457,7 @@ mod tests {
             "conv: {name: one.a, kernels: 8}\nrelu: {name: one.relu1}\nadd: {name: one.add1, from: [one.relu1, input]}\n\
              conv: {name: two.1.a, kernels: 16}\nrelu: {name: two.1.relu1}\nadd: {name: two.1.add1, from: [two.1.relu1, one.add1]}\n\
              conv: {name: two.2.a, kernels: 16}\nrelu: {name: two.2.relu1}\nadd: {name: two.2.add1, from: [two.2.relu1, two.1.add1]}\n\
-             conv: {name: three.a, kernels: 8, from: one.add1}\nrelu: {name: three.relu1}\nadd: {name: three.add1, from: [three.relu1, one.add1]}\n\
+             conv: {name: three.a, from: one.add1, kernels: 8}\nrelu: {name: three.relu1}\nadd: {name: three.add1, from: [three.relu1, one.add1]}\n\
              concat: {from: [two.2.add1, three.add1]}"
         );
     }
