@@ -182,7 +182,7 @@ fn hover_tells_of_layers_keys_words_and_parameters() {
 #[test]
 fn completion_knows_what_may_stand_where() {
     let sections = labels(&put("net: t\n", "net: t\n|\n"));
-    assert_eq!(sections, ["classes", "init", "preprocess", "vary"]);
+    assert_eq!(sections, ["include", "classes", "init", "preprocess", "vary"]);
     let kinds = labels(&put("  - relu\n  - residual", "  - |\n  - residual"));
     assert!(kinds.contains(&"conv".to_string()) && kinds.contains(&"residual".to_string()), "{kinds:?}");
     let settings = labels(&put("stride: 2", "|"));

@@ -43,6 +43,8 @@ codes! {
     InvalidSyntax = "invalid-syntax",
     /// The file is too long, nested too deeply, or its aliases unfold to too much.
     TooMuch = "too-much",
+    /// A file that `include` names cannot be read, or includes itself. Names are relative to the file that includes.
+    FailedInclude = "failed-include",
     /// A `--set` argument is not `layer.field=value` or `section.field=value`, or names nothing that exists.
     InvalidSet = "invalid-set",
     /// An axis of `vary` that is not `layer.field: [values]`, `section.field: [values]` or `layer: [on, off]`, that names

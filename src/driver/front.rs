@@ -13,6 +13,9 @@ use std::path::Path;
 /// Bytes that a spec file may have; more is no spec.
 const LONGEST: u64 = 16 << 20;
 
+/// What standard input is called in reports.
+const STANDARD_INPUT: &str = "standard input";
+
 /// A spec as read, with the changes that the command line asks for.
 pub struct Text {
     /// What its spans point into.
@@ -53,6 +56,7 @@ pub fn read(path: &Path, sets: &[String]) -> Result<Text, Failure> {
     let mut sources = Sources::new();
     let (name, bytes) = contents(path)?;
     let mut spec = spec::parse_bytes(&mut sources, &name, &bytes);
+    spec::include(&mut spec, &mut sources, &mut included);
     let mut diagnostics = Vec::new();
     for set in sets {
         if let Err(wrong) = spec::apply_set(&mut spec, &mut sources, set) {
@@ -80,11 +84,35 @@ pub fn format(path: &Path, to: Option<Syntax>) -> Result<Formatted, Failure> {
     }
 }
 
+/// Reads a file that the spec file `from` includes as `name`: relative to the folder that it lies in.
+fn included(name: &str, from: &str) -> Result<(String, Vec<u8>), String> {
+    if from == STANDARD_INPUT {
+        return Err(format!("cannot include {name}: standard input has no folder that it could be relative to"));
+    }
+    let folder = Path::new(from).parent().unwrap_or(Path::new(""));
+    let mut path = std::path::PathBuf::new();
+    for part in folder.join(name).components() {
+        match part {
+            std::path::Component::CurDir => {}
+            std::path::Component::ParentDir if path.file_name().is_some() => drop(path.pop()),
+            part => path.push(part),
+        }
+    }
+    // A file may be called as standard input is.
+    let path = if path == Path::new("-") { Path::new(".").join(path) } else { path };
+    match contents(&path) {
+        Ok((name, bytes)) => Ok((name, bytes)),
+        Err(Failure::Spec(refused)) => Err(refused.diagnostics.first().map_or(String::new(), |d| d.message.clone())),
+        Err(Failure::Environment(why)) => Err(why),
+        Err(_) => Err(format!("cannot read {name}")),
+    }
+}
+
 /// Name and contents of a spec file, `-` being standard input.
 fn contents(path: &Path) -> Result<(String, Vec<u8>), Failure> {
     let mut bytes = Vec::new();
     let (name, got) = if path == Path::new("-") {
-        ("standard input".into(), std::io::stdin().lock().take(LONGEST + 1).read_to_end(&mut bytes))
+        (STANDARD_INPUT.into(), std::io::stdin().lock().take(LONGEST + 1).read_to_end(&mut bytes))
     } else {
         let file = std::fs::File::open(path);
         (path.to_string_lossy(), file.and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes)))

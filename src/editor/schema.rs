@@ -27,9 +27,26 @@ pub fn schema() -> Value {
     let mut schema = Map::new();
     schema.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
     schema.insert("title".into(), json!("A neural network for netc"));
+    let missing = required_here(&mut spec);
     schema.append(&mut spec);
+    // What must be there may come from a file that the spec includes.
+    schema.insert("if".into(), json!({"required": ["include"]}));
+    schema.insert("else".into(), missing);
     schema.insert("$defs".into(), Value::Object(definitions));
     Value::Object(schema)
+}
+
+/// Takes what must be there, sections and settings of sections, out of the schema: what is left, as a schema of its own.
+fn required_here(spec: &mut Map<String, Value>) -> Value {
+    let mut inner = Map::new();
+    if let Some(Value::Object(sections)) = spec.get_mut("properties") {
+        for (name, section) in sections {
+            if let Some(required) = section.as_object_mut().and_then(|section| section.remove("required")) {
+                inner.insert(name.clone(), json!({"required": required}));
+            }
+        }
+    }
+    json!({"required": spec.remove("required"), "properties": inner})
 }
 
 /// An entry of `layers`: a kind alone, or one kind with its settings. A word that is no kind is a block of the spec's.

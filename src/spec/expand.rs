@@ -90,6 +90,11 @@ pub fn expand(spec: &Spec) -> Spec {
         aliases: BTreeMap::new(),
         used: BTreeSet::new(),
     };
+    if let Some(setting) = spec.sections.get("include") {
+        let message = "files can be included only where a spec is read from a file";
+        expander.error(Code::FailedInclude, setting.key.span, message.to_string());
+        out.broken = true;
+    }
     if let Some(setting) = spec.sections.get("params") {
         expander.globals = expander.parameters(&setting.value, &Scope::new());
     }
@@ -106,7 +111,7 @@ pub fn expand(spec: &Spec) -> Spec {
     let globals = expander.globals.clone();
     expander.list(&out.layers, "", &globals, &input, None, &mut Vec::new());
     if let Some(Data::Map(params)) = spec.sections.get("params").map(|s| &s.value.data) {
-        expander.unused(params);
+        expander.unused(params, spec.span);
     }
     let Expander { problems, mut layers, aliases, .. } = expander;
     for layer in &mut layers {
@@ -198,9 +203,9 @@ impl Expander {
         scope
     }
 
-    /// Warns of parameters that no expression names.
-    fn unused(&mut self, params: &Map) {
-        for Setting { key, .. } in &params.entries {
+    /// Warns of parameters of the spec's own file that no expression names.
+    fn unused(&mut self, params: &Map, own: Span) {
+        for Setting { key, .. } in params.entries.iter().filter(|s| own.to(s.key.span) == own) {
             if self.globals.contains_key(&key.text) && !self.used.contains(&key.text) {
                 let message = format!("nothing uses the parameter `{}`", key.text);
                 self.problems.push(Diagnostic::warning(Code::UnusedSetting, key.span, message));

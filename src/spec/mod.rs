@@ -1,16 +1,17 @@
 //! The spec as written: a tree in which every key and value knows its place.
 //!
 //! Takes text in either [`Syntax`] ([`parse`], [`parse_bytes`]), gives a [`Spec`]; [`apply_set`] edits one as `--set`
-//! says, [`print()`] writes one as YAML, [`format()`] writes a text in canonical form in either syntax, [`vary`]
-//! derives variants, [`expand()`] evaluates expressions and unfolds blocks. The tree has the shape of a spec (sections,
-//! layers with kind and name) but its settings are unchecked: what they mean is for [`check`](crate::check) to say.
-//! Reading never stops at the first error: what it finds is in [`Spec::problems`], which `check` reports together with
-//! its own.
+//! says, [`print()`] writes one as YAML, [`format()`] writes a text in canonical form in either syntax, [`include()`]
+//! takes in the files that it names, [`vary`] derives variants, [`expand()`] evaluates expressions and unfolds blocks.
+//! The tree has the shape of a spec (sections, layers with kind and name) but its settings are unchecked: what they mean
+//! is for [`check`](crate::check) to say. Reading never stops at the first error: what it finds is in
+//! [`Spec::problems`], which `check` reports together with its own.
 
 mod dsl;
 mod expand;
 mod expression;
 mod format;
+mod include;
 mod read;
 mod set;
 pub mod vary;
@@ -18,6 +19,7 @@ mod yaml;
 
 pub use expand::expand;
 pub use format::{format, print};
+pub use include::{Load, include};
 pub use read::{layers_of, parse, parse_bytes};
 pub use set::apply_set;
 
@@ -212,5 +214,17 @@ impl Data {
 }
 
 /// The words that sections and parts of a program have; layers cannot be called so.
-pub const RESERVED: &[&str] =
-    &["net", "input", "classes", "init", "params", "blocks", "layers", "train", "preprocess", "vary", "optimizer"];
+pub const RESERVED: &[&str] = &[
+    "net",
+    "include",
+    "input",
+    "classes",
+    "init",
+    "params",
+    "blocks",
+    "layers",
+    "train",
+    "preprocess",
+    "vary",
+    "optimizer",
+];

@@ -10,7 +10,7 @@ const LONGEST: usize = 4 << 20;
 
 /// The sections besides `layers`.
 pub(super) const SECTIONS: &[&str] =
-    &["net", "input", "classes", "init", "params", "blocks", "train", "preprocess", "vary"];
+    &["net", "include", "input", "classes", "init", "params", "blocks", "train", "preprocess", "vary"];
 
 /// What other tools call the sections.
 const SYNONYMS: &[(&str, &str)] = &[
@@ -35,6 +35,10 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("parameters", "params"),
     ("variables", "params"),
     ("vars", "params"),
+    ("includes", "include"),
+    ("import", "include"),
+    ("base", "include"),
+    ("extends", "include"),
     ("modules", "blocks"),
     ("macros", "blocks"),
     ("variants", "vary"),

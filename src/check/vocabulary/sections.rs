@@ -15,6 +15,12 @@ const SOME: Lengths = Lengths { least: 1, most: None };
 /// The sections of a spec.
 pub const SECTIONS: &[Setting] = &[
     Setting::required("net", Form::Text, "The network's name: letters, digits, `_` and `-`"),
+    Setting::open(
+        "include",
+        Form::Either(&[Form::Text, Form::List(&Form::Text, SOME)]),
+        "nothing is included",
+        "Files that say what the spec leaves out, relative to its folder",
+    ),
     Setting::required("input", Form::Settings(INPUT), "What the network reads, without the batch"),
     Setting::open(
         "classes",
