@@ -5,6 +5,20 @@
 use lsp_types::{CompletionTextEdit, HoverContents, InlayHintLabel, Position, Range, TextEdit, Uri};
 use netc::editor::Document;
 
+/// A document that can include `parts/part.yaml`.
+fn open(name: &str, text: impl Into<String>) -> Document {
+    Document::new(name, text, &mut |wanted, _| match wanted {
+        "part.yaml" => Ok(("/parts/part.yaml".to_string(), PART.as_bytes().to_vec())),
+        other => Err(format!("there is no {other}")),
+    })
+}
+
+const PART: &str = "params: {width: 16}
+blocks:
+  double: {params: {channels: null}, layers: [conv: {kernels: channels, kernel_size: 1}, relu, relu]}
+train: {loss: mse, optimizer: {sgd: {lr: 0.1}}, batch: 8, epoch: 1}
+";
+
 const SPEC: &str = "net: t
 input: {name: image, shape: [3, 32, 32]}
 params: {width: 8}
@@ -30,7 +44,7 @@ fn marked(text: &str) -> (Document, Position) {
     let before = &text[..at];
     let line = before.matches('\n').count();
     let column = before.rsplit('\n').next().unwrap().encode_utf16().count();
-    (Document::new("t.yaml", text.replacen('|', "", 1)), Position { line: line as u32, character: column as u32 })
+    (open("t.yaml", text.replacen('|', "", 1)), Position { line: line as u32, character: column as u32 })
 }
 
 /// `SPEC` with a mark after the first `word`, or what else to put there.
@@ -62,7 +76,7 @@ fn labels(text: &str) -> Vec<String> {
 
 fn definition(text: &str) -> String {
     let (document, position) = marked(text);
-    let range = document.definition(position).expect("a definition");
+    let range = document.definition(position).expect("a definition").range;
     let line = document.text.lines().nth(range.start.line as usize).unwrap();
     let units: Vec<u16> = line.encode_utf16().collect();
     let word = String::from_utf16(&units[range.start.character as usize..range.end.character as usize]).unwrap();
@@ -89,7 +103,7 @@ fn edited(document: &Document, edits: &[TextEdit]) -> String {
 
 #[test]
 fn a_right_spec_has_no_diagnostics_and_a_shape_after_each_layer() {
-    let document = Document::new("t.yaml", SPEC);
+    let document = open("t.yaml", SPEC);
     assert_eq!(document.diagnostics(&uri()), []);
     let hints = document.inlay_hints(everything());
     let shown: Vec<String> = hints
@@ -109,7 +123,7 @@ fn a_right_spec_has_no_diagnostics_and_a_shape_after_each_layer() {
 
 #[test]
 fn shapes_before_an_error_stay() {
-    let document = Document::new("t.yaml", put("linear: {name", "linear: {nam"));
+    let document = open("t.yaml", put("linear: {name", "linear: {nam"));
     let errors: Vec<String> = document.diagnostics(&uri()).into_iter().map(|d| d.message).collect();
     assert_eq!(errors, ["linear1 has no setting `nam`"]);
     assert!(document.inlay_hints(everything()).len() >= 7);
@@ -117,7 +131,7 @@ fn shapes_before_an_error_stay() {
 
 #[test]
 fn fixes_are_quick_fixes() {
-    let document = Document::new("t.yaml", put("padding: [0, 1]", "padding: 1"));
+    let document = open("t.yaml", put("padding: [0, 1]", "padding: 1"));
     let diagnostics = document.diagnostics(&uri());
     let [error] = diagnostics.as_slice() else { panic!("{diagnostics:#?}") };
     assert!(error.message.contains("(32 − 3 + (1 + 1))/2 + 1 = 16.5"), "{}", error.message);
@@ -139,7 +153,7 @@ fn fixes_are_quick_fixes() {
     let mended = edited(&document, &edits);
     assert!(mended.contains("padding: 1, rounding: floor}"), "{mended}");
     assert!(
-        Document::new("t.yaml", mended)
+        open("t.yaml", mended)
             .diagnostics(&uri())
             .iter()
             .all(|d| d.severity == Some(lsp_types::DiagnosticSeverity::WARNING))
@@ -151,7 +165,7 @@ fn fixes_are_quick_fixes() {
 
 #[test]
 fn sure_fixes_come_first_and_are_preferred() {
-    let document = Document::new("t.yaml", put("kernels: width", "filters: width"));
+    let document = open("t.yaml", put("kernels: width", "filters: width"));
     let actions = document.code_actions(&uri(), None, everything());
     assert_eq!(actions[0].title, "the word is `kernels`");
     assert_eq!(actions[0].is_preferred, Some(true));
@@ -227,7 +241,7 @@ fn definitions_are_found() {
 
 #[test]
 fn symbols_are_sections_with_their_layers() {
-    let symbols = Document::new("t.yaml", SPEC).symbols();
+    let symbols = open("t.yaml", SPEC).symbols();
     let names: Vec<&str> = symbols.iter().map(|s| s.name.as_str()).collect();
     assert_eq!(names, ["net", "input", "params", "blocks", "layers", "train"]);
     let layers = symbols[4].children.as_ref().unwrap();
@@ -269,12 +283,12 @@ train {
 fn dsl(from: &str, to: &str) -> (Document, Position) {
     assert!(DSL.contains(from), "{from}");
     let (document, position) = marked(&DSL.replacen(from, to, 1));
-    (Document::new("t.netc", document.text), position)
+    (open("t.netc", document.text), position)
 }
 
 #[test]
 fn the_netc_language_has_it_all() {
-    let document = Document::new("t.netc", DSL);
+    let document = open("t.netc", DSL);
     assert_eq!(document.diagnostics(&uri()), []);
     let hints: Vec<String> = document
         .inlay_hints(everything())
@@ -325,7 +339,7 @@ fn the_netc_language_has_it_all() {
     assert_eq!(labels("{sgd: {lr: 0.1}}", "|"), ["sgd", "adam", "adamw"]);
     let definition = |from: &str, to: &str| {
         let (document, position) = dsl(from, to);
-        document.definition(position).map(|range| (range.start.line, range.start.character))
+        document.definition(position).map(|target| (target.range.start.line, target.range.start.character))
     };
     assert_eq!(definition("[relu1, input]", "[re|lu1, input]"), Some((4, 54)));
     assert_eq!(definition("residual stage1", "resid|ual stage1"), Some((3, 6)));
@@ -333,17 +347,51 @@ fn the_netc_language_has_it_all() {
     assert_eq!(definition("kernel//2", "kerne|l//2"), Some((3, 25)));
     let names: Vec<String> = document.symbols().into_iter().map(|s| s.name).collect();
     assert_eq!(names[..4], ["net", "input", "params", "blocks"]);
-    let messy = Document::new("t.netc", DSL.replacen("conv stem(width, 3", "conv  stem( width,3", 1));
+    let messy = open("t.netc", DSL.replacen("conv stem(width, 3", "conv  stem( width,3", 1));
     let tidy = edited(&document, &document.formatting());
     assert_eq!(edited(&messy, &messy.formatting()), tidy);
-    assert_eq!(Document::new("t.netc", tidy).formatting(), []);
+    assert_eq!(open("t.netc", tidy).formatting(), []);
 }
 
 #[test]
 fn formatting_leaves_what_cannot_be_read() {
-    let document = Document::new("t.yaml", put("net: t", "net:   t"));
+    let document = open("t.yaml", put("net: t", "net:   t"));
     assert_eq!(edited(&document, &document.formatting()).lines().next(), Some("net: t"));
-    assert_eq!(Document::new("t.yaml", "layers: [conv: {").formatting(), []);
+    assert_eq!(open("t.yaml", "layers: [conv: {").formatting(), []);
+}
+
+#[test]
+fn included_files_count() {
+    let text = "net: t
+include: part.yaml
+input: {name: image, shape: [3, 8, 8]}
+layers:
+  - conv: {name: stem, kernels: width, kernel_size: 1}
+  - double: {name: twice, channels: width*2}
+";
+    let document = open("t.yaml", text);
+    // What is wrong in the other file is shown where it is included, and its own place is related.
+    let problems = document.diagnostics(&uri());
+    let [problem] = problems.as_slice() else { panic!("{problems:#?}") };
+    assert_eq!(problem.message, "in /parts/part.yaml: train has no setting `epoch`");
+    assert_eq!((problem.range.start.line, problem.range.start.character), (1, 9));
+    let related = &problem.related_information.as_ref().unwrap()[0].location;
+    assert_eq!((related.uri.as_str(), related.range.start.line), ("file:///parts/part.yaml", 3));
+    assert_eq!(document.code_actions(&uri(), None, everything()), []);
+    let hints = document.inlay_hints(everything());
+    assert_eq!(hints.len(), 2);
+    let width = document.definition(Position { line: 4, character: 34 }).unwrap();
+    assert_eq!((width.file.as_deref(), width.range.start.line), (Some("/parts/part.yaml"), 0));
+    let block = document.definition(Position { line: 5, character: 6 }).unwrap();
+    assert_eq!((block.file.as_deref(), block.range.start.line), (Some("/parts/part.yaml"), 2));
+    let names: Vec<String> = document.symbols().into_iter().map(|s| s.name).collect();
+    assert_eq!(names, ["net", "include", "input", "layers"]);
+}
+
+#[test]
+fn parts_need_not_have_everything() {
+    let problems = open("part.yaml", PART).diagnostics(&uri());
+    assert_eq!(problems.iter().map(|d| d.message.as_str()).collect::<Vec<_>>(), ["train has no setting `epoch`"]);
 }
 
 /// Every prefix of a spec, as while it is typed, and every place in some of them.
@@ -352,7 +400,7 @@ fn there_is_an_answer_to_everything() {
     for (name, text) in [("t.yaml", put("net: t", "net: t # ÷×ä 😀")), ("t.netc", format!("# ÷×ä 😀\n{DSL}"))]
     {
         for end in (0..text.len()).filter(|&end| text.is_char_boundary(end)) {
-            let document = Document::new(name, &text[..end]);
+            let document = open(name, &text[..end]);
             let last = text[..end].rsplit('\n').next().unwrap().encode_utf16().count() as u32;
             let line = text[..end].matches('\n').count() as u32;
             for character in [0, last / 2, last, last + 5] {

@@ -4,8 +4,8 @@
 //! be understood gets an error, and the server goes on.
 
 use super::output::Output;
-use crate::driver::Failure;
-use crate::editor::Document;
+use crate::driver::{self, Failure};
+use crate::editor::{Document, Target, uri};
 use lsp_server::{ErrorCode, Message, Notification, Request, RequestId, Response};
 use lsp_types::{
     CodeActionKind, CodeActionOptions, CodeActionOrCommand, CodeActionParams, CodeActionProviderCapability,
@@ -121,8 +121,12 @@ impl Server {
             "textDocument/definition" => {
                 let GotoDefinitionParams { text_document_position_params: at, .. } = read(params)?;
                 let uri = at.text_document.uri;
-                let range = self.document(&uri)?.0.definition(at.position);
-                Ok(json!(range.map(|range| GotoDefinitionResponse::Scalar(Location { uri, range }))))
+                let target = self.document(&uri)?.0.definition(at.position);
+                let location = target.and_then(|Target { file, range }| {
+                    let uri = file.map_or(Some(uri), |file| uri::of_path(&file))?;
+                    Some(GotoDefinitionResponse::Scalar(Location { uri, range }))
+                });
+                Ok(json!(location))
             }
             "textDocument/documentSymbol" => {
                 let DocumentSymbolParams { text_document, .. } = read(params)?;
@@ -222,7 +226,13 @@ impl Server {
 
     fn set(&mut self, uri: &Uri, name: String, text: String, version: i32) -> Vec<Message> {
         let made = catch_unwind(AssertUnwindSafe(|| {
-            let document = Document::new(name, text);
+            // A text in no file has no folder that what it includes could be relative to.
+            let filed = uri::path(uri).is_some();
+            let mut load = |wanted: &str, from: &str| match filed {
+                true => driver::included(wanted, from),
+                false => Err(format!("cannot include {wanted}: this text is in no file yet")),
+            };
+            let document = Document::new(name, text, &mut load);
             let diagnostics = document.diagnostics(uri);
             (document, diagnostics)
         }));
@@ -237,8 +247,11 @@ fn publish(uri: &Uri, diagnostics: Vec<lsp_types::Diagnostic>, version: Option<i
     Message::Notification(Notification::new("textDocument/publishDiagnostics".to_string(), params))
 }
 
-/// A name whose end says the syntax, for a text that may not be in a file yet.
+/// The path of a text, or a name whose end says the syntax if it is in no file yet.
 fn name(uri: &Uri, language: &str) -> String {
+    if let Some(path) = uri::path(uri) {
+        return path;
+    }
     let name = uri.as_str().rsplit('/').next().unwrap_or_default();
     match (name.contains('.'), language) {
         (true, _) => name.to_string(),

@@ -85,7 +85,7 @@ pub fn format(path: &Path, to: Option<Syntax>) -> Result<Formatted, Failure> {
 }
 
 /// Reads a file that the spec file `from` includes as `name`: relative to the folder that it lies in.
-fn included(name: &str, from: &str) -> Result<(String, Vec<u8>), String> {
+pub fn included(name: &str, from: &str) -> Result<(String, Vec<u8>), String> {
     if from == STANDARD_INPUT {
         return Err(format!("cannot include {name}: standard input has no folder that it could be relative to"));
     }

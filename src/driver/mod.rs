@@ -17,7 +17,9 @@ pub use build::{Built, Compiled, Options, build, cached, compile, forecast, targ
 pub use cache::Cache;
 pub use failure::{Failure, Refused, plain};
 pub use fit::{Fit, fit};
-pub use front::{Checked, Formatted, Text, check, format, functions, functions_after, needs_recipe, read, write_text};
+pub use front::{
+    Checked, Formatted, Text, check, format, functions, functions_after, included, needs_recipe, read, write_text,
+};
 pub use machine::{machine, measure, measured};
 pub use session::session;
 pub use variants::Variants;

@@ -1,15 +1,15 @@
 //! Where what a word names is defined: layers, blocks, parameters.
 
-use super::Document;
 use super::document::block_parameters;
 use super::hover::under;
 use super::meaning::{self, Meaning};
+use super::{Document, Target};
 use crate::source::Span;
-use lsp_types::{Position, Range};
+use lsp_types::Position;
 
 impl Document {
     /// The place that the word under the cursor names.
-    pub fn definition(&self, position: Position) -> Option<Range> {
+    pub fn definition(&self, position: Position) -> Option<Target> {
         let place = self.place(position);
         let word = self.word(&place);
         if word.is_empty() {
@@ -27,7 +27,7 @@ impl Document {
         } else {
             self.parameters(block).into_iter().find(|s| s.key.text == word).map(|s| s.key.span)
         };
-        span.filter(|span| self.has(*span)).map(|span| self.range(span))
+        span.and_then(|span| self.target(span))
     }
 
     /// What a name in `from` stands for.

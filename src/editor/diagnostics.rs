@@ -3,9 +3,9 @@
 use super::Document;
 use crate::diag::{self, Applicability, Severity};
 use lsp_types::{
-    CodeAction, CodeActionKind, CodeDescription, Diagnostic, DiagnosticRelatedInformation, DiagnosticSeverity,
-    DocumentChanges, Location, NumberOrString, OneOf, OptionalVersionedTextDocumentIdentifier, Range, TextDocumentEdit,
-    TextEdit, Uri, WorkspaceEdit,
+    CodeAction, CodeActionKind, Diagnostic, DiagnosticRelatedInformation, DiagnosticSeverity, DocumentChanges,
+    Location, NumberOrString, OneOf, OptionalVersionedTextDocumentIdentifier, Range, TextDocumentEdit, TextEdit, Uri,
+    WorkspaceEdit,
 };
 
 impl Document {
@@ -26,28 +26,44 @@ impl Document {
         for note in &problem.notes {
             message.push_str(&format!("\n{note}"));
         }
-        let related = problem.labels.iter().skip(1).filter(|label| self.has(label.span));
-        let related: Vec<DiagnosticRelatedInformation> = related
-            .map(|label| DiagnosticRelatedInformation {
-                location: Location { uri: uri.clone(), range: self.range(label.span) },
-                message: label.text.clone(),
-            })
-            .collect();
-        let description: Option<CodeDescription> = None;
+        let here = |label: &&diag::Label| self.has(label.span);
+        // What is wrong in an included file is shown where it is included.
+        let foreign = primary.filter(|label| !here(label));
+        let related: Vec<DiagnosticRelatedInformation> =
+            foreign.into_iter().chain(problem.labels.iter().skip(1)).filter_map(|l| self.related(l, uri)).collect();
+        if let Some(file) = foreign.and_then(|label| self.sources.file(label.span)) {
+            message = format!("in {}: {message}", file.name);
+        }
         Diagnostic {
-            range: primary.filter(|l| self.has(l.span)).map_or(Range::default(), |l| self.visible(l.span)),
+            range: match primary.filter(here) {
+                Some(label) => self.visible(label.span),
+                None => self.spec.sections.get("include").map_or(Range::default(), |s| self.range(s.value.span)),
+            },
             severity: Some(match problem.severity {
                 Severity::Error => DiagnosticSeverity::ERROR,
                 Severity::Warning => DiagnosticSeverity::WARNING,
             }),
             code: Some(NumberOrString::String(problem.code.as_str().to_string())),
-            code_description: description,
+            code_description: None,
             source: Some("netc".to_string()),
             message,
             related_information: (!related.is_empty()).then_some(related),
             tags: None,
             data: None,
         }
+    }
+
+    /// A further place of a diagnostic, in this text or in a file that it includes.
+    fn related(&self, label: &diag::Label, uri: &Uri) -> Option<DiagnosticRelatedInformation> {
+        let target = self.target(label.span)?;
+        let uri = match target.file {
+            Some(file) => super::uri::of_path(&file)?,
+            None => uri.clone(),
+        };
+        Some(DiagnosticRelatedInformation {
+            location: Location { uri, range: target.range },
+            message: label.text.clone(),
+        })
     }
 
     /// A range that can be seen: an empty one takes in the character after it, or the one before at the end of a line.

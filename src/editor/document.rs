@@ -4,8 +4,9 @@ use super::lines::Lines;
 use super::place::Place;
 use super::{place_dsl, place_yaml};
 use crate::check::{self, Layer, Outline};
+use crate::diag::{Code, Diagnostic, Severity};
 use crate::source::{Sources, Span};
-use crate::spec::{self, Data, LayerEntry, Map, Setting, Spec, Syntax};
+use crate::spec::{self, Data, LayerEntry, Load, Map, Setting, Spec, Syntax};
 use lsp_types::{Position, Range, TextEdit};
 use std::collections::BTreeMap;
 
@@ -17,10 +18,22 @@ pub struct Document {
     pub text: String,
     pub(super) lines: Lines,
     pub(super) sources: Sources,
+    /// As written.
     pub(super) spec: Spec,
+    /// With what other files say.
+    pub(super) whole: Spec,
     pub(super) outline: Outline,
     /// Layers by where they are written; those of a block are many at one place.
     by_span: BTreeMap<Span, Vec<usize>>,
+}
+
+/// A place that a word stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The file, if it is another one.
+    pub file: Option<String>,
+    /// Where in it.
+    pub range: Range,
 }
 
 /// Layers in a text: where they are, and the blocks' name if they are in one.
@@ -32,17 +45,29 @@ pub(super) struct Layers<'a> {
 }
 
 impl Document {
-    /// Reads and checks a text.
-    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Document {
+    /// Reads and checks a text. `load`: finds the files that it includes.
+    pub fn new(name: impl Into<String>, text: impl Into<String>, load: Load<'_>) -> Document {
         let (name, text) = (name.into(), text.into());
         let mut sources = Sources::new();
         let spec = spec::parse(&mut sources, &name, &text);
-        let outline = check::outline(&spec);
+        let mut whole = spec.clone();
+        spec::include(&mut whole, &mut sources, load);
+        let mut outline = check::outline(&whole);
+        // What has neither a name nor layers is a part that others include: it need not have everything, nor use it.
+        if spec.sections.get("net").is_none() && spec.layers_span.is_none() && !spec.sections.entries.is_empty() {
+            let start = spec.span.start;
+            let missing = |d: &Diagnostic| match d.code {
+                Code::MissingKey => d.span().is_some_and(|s| s.end == start),
+                Code::UnusedSetting => d.severity == Severity::Warning,
+                _ => false,
+            };
+            outline.problems.retain(|d| !missing(d));
+        }
         let mut by_span: BTreeMap<Span, Vec<usize>> = BTreeMap::new();
         for (i, layer) in outline.layers.iter().enumerate() {
             by_span.entry(layer.span).or_default().push(i);
         }
-        Document { lines: Lines::of(&text), name, text, sources, spec, outline, by_span }
+        Document { lines: Lines::of(&text), name, text, sources, spec, whole, outline, by_span }
     }
 
     /// The edit that writes the text in canonical form: none if it is, or if it cannot be read.
@@ -62,6 +87,18 @@ impl Document {
 
     pub(super) fn byte(&self, position: Position) -> usize {
         self.lines.byte(&self.text, position)
+    }
+
+    /// A place in this text, or in a file that it includes: that file's name, and the range.
+    pub(super) fn target(&self, span: Span) -> Option<Target> {
+        if self.has(span) {
+            return Some(Target { file: None, range: self.range(span) });
+        }
+        let file = self.sources.file(span)?;
+        let bytes = file.range(span);
+        let lines = Lines::of(&file.text);
+        let (start, end) = (lines.position(&file.text, bytes.start), lines.position(&file.text, bytes.end));
+        Some(Target { file: Some(file.name.clone()), range: Range { start, end } })
     }
 
     /// Whether a span lies in this text, and not in another that was read with it.
@@ -95,7 +132,7 @@ impl Document {
 
     /// The layers of the spec, then those of each block.
     pub(super) fn layers(&self) -> Vec<Layers<'_>> {
-        let mut all = vec![Layers { block: None, entries: self.spec.layers.clone() }];
+        let mut all = vec![Layers { block: None, entries: self.whole.layers.clone() }];
         for block in self.blocks() {
             if let Data::Map(body) = &block.value.data
                 && let Some(list) = body.get("layers")
@@ -123,7 +160,7 @@ impl Document {
     }
 
     fn map(&self, section: &str) -> Option<&Map> {
-        match &self.spec.sections.get(section)?.value.data {
+        match &self.whole.sections.get(section)?.value.data {
             Data::Map(map) => Some(map),
             _ => None,
         }
@@ -131,7 +168,7 @@ impl Document {
 
     /// The name and the place of the network's input.
     pub(super) fn input(&self) -> Option<(String, Span)> {
-        let section = self.spec.sections.get("input")?;
+        let section = self.whole.sections.get("input")?;
         let name = self.map("input").and_then(|map| map.get("name"));
         match name.map(|s| (&s.value.data, s.value.span)) {
             Some((Data::Text(name), span)) => Some((name.clone(), span)),

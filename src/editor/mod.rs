@@ -17,6 +17,7 @@ mod place_yaml;
 mod schema;
 mod shapes;
 mod symbols;
+pub mod uri;
 
-pub use document::Document;
+pub use document::{Document, Target};
 pub use schema::schema;

@@ -24,7 +24,7 @@ impl Document {
             }
             if section.key.text == "blocks" {
                 for body in layers.iter().skip(1) {
-                    let Some(block) = body.block else { continue };
+                    let Some(block) = body.block.filter(|block| self.has(block.value.span)) else { continue };
                     let name = &block.key;
                     let whole = block.value.span;
                     let mut symbol = self.symbol(&name.text, String::new(), SymbolKind::CLASS, name.span, whole);

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot do its work has failed")]
 
 mod bad_input;
+mod drawing;
 mod from_c;
 mod kernel_cache;
 mod real_data;
