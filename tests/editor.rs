@@ -302,12 +302,10 @@ fn the_netc_language_has_it_all() {
     assert_eq!(
         hints,
         [
-            "conv stem(width, 3, stride: 2, padding: [0, 1]): 8×16×16",
             "conv stem(width, 3, stride: 2, padding: [0, 1]) -> relu: 8×16×16",
             "residual stage1(width, repeat: 2): 8×16×16",
             "maxpool(2): 8×8×8",
             "linear fc(10): 10",
-            "  conv first(channels, kernel, padding: kernel//2): 8×16×16",
             "  conv first(channels, kernel, padding: kernel//2) -> relu: 8×16×16",
             "  from [relu1, input] -> add: 8×16×16",
         ]
@@ -389,9 +387,73 @@ layers:
 }
 
 #[test]
+fn blocks_within_blocks_have_shapes_too() {
+    let text = "net: t
+input: {name: image, shape: [3, 8, 8]}
+blocks:
+  unit: {params: {n: null}, layers: [conv: {kernels: n, kernel_size: 1, rounding: floor, stride: 3}, relu]}
+  pair:
+    params: {n: null}
+    layers:
+      - unit: {name: first, n: n}
+      - unit: {name: second, n: n*2}
+layers:
+  - pair: {name: a, n: 4}
+  - pair: {name: b, n: 8}
+";
+    let document = open("t.yaml", text);
+    let hints = document.inlay_hints(everything());
+    let shown = |hint: &lsp_types::InlayHint| match &hint.label {
+        InlayHintLabel::String(label) => format!("{}: {label}", hint.position.line),
+        InlayHintLabel::LabelParts(parts) => panic!("{parts:?}"),
+    };
+    let labels: Vec<String> = hints.iter().map(shown).collect();
+    assert!(labels.contains(&"7: 4×3×3 … 8×1×1".to_string()), "{labels:?}");
+    assert!(labels.contains(&"8: 8×1×1 … 16×1×1".to_string()), "{labels:?}");
+    // What is wrong in each use is underlined once.
+    let problems = document.diagnostics(&uri());
+    let [problem] = problems.as_slice() else { panic!("{problems:#?}") };
+    assert!(problem.message.starts_with("a.first.conv1 leaves pixels out"), "{}", problem.message);
+}
+
+#[test]
 fn parts_need_not_have_everything() {
     let problems = open("part.yaml", PART).diagnostics(&uri());
     assert_eq!(problems.iter().map(|d| d.message.as_str()).collect::<Vec<_>>(), ["train has no setting `epoch`"]);
+}
+
+/// Specs with characters taken out, doubled and exchanged at random.
+#[test]
+fn damaged_texts_have_answers() {
+    let mut state = 7u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    for round in 0..400 {
+        let (name, text) = if round % 2 == 0 { ("t.yaml", SPEC) } else { ("t.netc", DSL) };
+        let mut characters: Vec<char> = text.chars().collect();
+        for _ in 0..=random(4) {
+            let (at, other) = (random(characters.len()), random(characters.len()));
+            match random(4) {
+                0 => drop(characters.remove(at)),
+                1 => characters.insert(at, characters[other]),
+                2 => characters.swap(at, other),
+                _ => characters.insert(at, ['{', '}', '[', ')', '\n', '"', '😀', '\t'][other % 8]),
+            }
+        }
+        let document = open(name, characters.into_iter().collect::<String>());
+        for _ in 0..20 {
+            let position = Position { line: random(20) as u32, character: random(60) as u32 };
+            document.hover(position);
+            document.completion(position, false);
+            document.definition(position);
+        }
+        document.symbols();
+        document.inlay_hints(everything());
+        document.code_actions(&uri(), None, everything());
+        document.formatting();
+    }
 }
 
 /// Every prefix of a spec, as while it is typed, and every place in some of them.

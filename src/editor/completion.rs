@@ -194,7 +194,8 @@ impl Document {
         let before = |entry: &&crate::spec::LayerEntry| (entry.span.end as usize) < place.word.start;
         for entry in entries.iter().rev().filter(before) {
             let shapes = self.resolved(entry).last().map_or(String::new(), |layer| super::shapes::shape(layer));
-            let item = Item::new(&entry.name.text, CompletionItemKind::REFERENCE, self.describe(entry));
+            let item =
+                Item::new(&entry.name.text, CompletionItemKind::REFERENCE, self.describe(entry, block.is_some()));
             items.push(item.detail(format!("{} {shapes}", entry.kind.text).trim_end().to_string()));
         }
         let input = if block.is_some() { Some("input".to_string()) } else { self.input().map(|(name, _)| name) };

@@ -8,10 +8,31 @@ use lsp_types::{
     WorkspaceEdit,
 };
 
+/// How many further uses of a block a diagnostic tells of.
+const MOST: usize = 3;
+
 impl Document {
     /// Everything that is wrong or worth knowing. `uri`: the document's own.
     pub fn diagnostics(&self, uri: &Uri) -> Vec<Diagnostic> {
-        self.outline.problems.iter().map(|problem| self.diagnostic(problem, uri)).collect()
+        let mut all: Vec<(Diagnostic, usize)> = Vec::new();
+        for problem in &self.outline.problems {
+            let diagnostic = self.diagnostic(problem, uri);
+            // What is wrong in a block is wrong in each use of it, and underlined once.
+            let same = |(d, _): &&mut (Diagnostic, usize)| d.range == diagnostic.range && d.code == diagnostic.code;
+            match all.last_mut().filter(same) {
+                Some((first, further)) => {
+                    *further += 1;
+                    if *further <= MOST {
+                        first.message.push_str(&format!("\nalso: {}", problem.message));
+                    }
+                }
+                None => all.push((diagnostic, 0)),
+            }
+        }
+        for (diagnostic, further) in all.iter_mut().filter(|(_, further)| *further > MOST) {
+            diagnostic.message.push_str(&format!("\nand {} more", *further - MOST));
+        }
+        all.into_iter().map(|(diagnostic, _)| diagnostic).collect()
     }
 
     fn diagnostic(&self, problem: &diag::Diagnostic, uri: &Uri) -> Diagnostic {

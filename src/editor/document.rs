@@ -124,10 +124,24 @@ impl Document {
         found.filter_map(|&i| self.outline.layers.get(i)).collect()
     }
 
-    /// The layers that the use of a block stands for.
-    pub(super) fn unfolded(&self, entry: &LayerEntry) -> Vec<&Layer> {
+    /// The layers that the use of a block stands for, by the name that is before theirs: one group for a use outside of
+    /// blocks; within a block a group for each use of that.
+    pub(super) fn unfolded(&self, entry: &LayerEntry, within: bool) -> Vec<Vec<&Layer>> {
         let prefix = format!("{}.", entry.name.text);
-        self.outline.layers.iter().filter(|l| l.name.starts_with(&prefix)).collect()
+        let inner = format!(".{prefix}");
+        let mut groups: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut found: Vec<Vec<&Layer>> = Vec::new();
+        for layer in &self.outline.layers {
+            let length = match within {
+                false => layer.name.starts_with(&prefix).then_some(prefix.len()),
+                true => layer.name.find(&inner).map(|at| at + inner.len()),
+            };
+            let Some(before) = length.and_then(|length| layer.name.get(..length)) else { continue };
+            let group = *groups.entry(before).or_insert(found.len());
+            found.resize_with(found.len().max(group + 1), Vec::new);
+            found[group].push(layer);
+        }
+        found
     }
 
     /// The layers of the spec, then those of each block.

@@ -27,7 +27,7 @@ impl Document {
     fn hover_text(&self, place: &Place) -> Option<String> {
         let word = self.word(place);
         if let Some(entry) = self.entry_at(place) {
-            return Some(self.describe(&entry));
+            return Some(self.describe(&entry, meaning::block(place).is_some()));
         }
         if place.role == Role::Nothing {
             return None;
@@ -54,7 +54,7 @@ impl Document {
                 if meaning::names_layer(&form)
                     && let Some(entry) = self.named(place, word)
                 {
-                    return Some(self.describe(&entry));
+                    return Some(self.describe(&entry, meaning::block(place).is_some()));
                 }
                 if meaning::names_layer(&form) && self.input().is_some_and(|(name, _)| name == word) {
                     let mut text = String::new();

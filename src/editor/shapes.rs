@@ -7,32 +7,52 @@ use crate::spec::LayerEntry;
 use lsp_types::{InlayHint, InlayHintLabel, InlayHintTooltip, MarkupContent, MarkupKind, Range};
 use std::fmt::Write;
 
+/// What is told of the uses of a block in full.
+const MOST: usize = 4;
+
 impl Document {
-    /// The output shape of every layer within `range`, at the end of where it is written.
+    /// The output shape of every layer within `range`, at the end of where it is written. Of layers on one line that have
+    /// one shape the last shows it.
     pub fn inlay_hints(&self, range: Range) -> Vec<InlayHint> {
-        let mut hints = Vec::new();
+        let mut hints: Vec<(InlayHint, String)> = Vec::new();
         for layers in self.layers() {
-            for entry in &layers.entries {
+            let mut before: Option<u32> = None;
+            for entry in layers.entries.iter().filter(|entry| self.has(entry.span)) {
                 let position = self.lines.position(&self.text, self.end_of_entry(entry));
-                if position < range.start || range.end < position || !self.has(entry.span) {
+                let same_line = before.replace(position.line) == Some(position.line);
+                if position < range.start || range.end < position {
                     continue;
                 }
-                let block = self.block(&entry.kind.text).is_some() && vocabulary::kind(&entry.kind.text).is_none();
-                let resolved = if block { self.unfolded(entry) } else { self.resolved(entry) };
-                let Some(label) = label(&resolved, block) else { continue };
-                hints.push(InlayHint {
+                let Some(label) = self.label(entry, layers.block.is_some()) else { continue };
+                if same_line && hints.last().is_some_and(|(_, shown)| *shown == label) {
+                    hints.pop();
+                }
+                let tooltip = markdown(self.describe(entry, layers.block.is_some()));
+                let hint = InlayHint {
                     position,
-                    label: InlayHintLabel::String(label),
+                    label: InlayHintLabel::String(label.clone()),
                     kind: None,
                     text_edits: None,
-                    tooltip: Some(InlayHintTooltip::MarkupContent(markdown(self.describe(entry)))),
+                    tooltip: Some(InlayHintTooltip::MarkupContent(tooltip)),
                     padding_left: Some(true),
                     padding_right: None,
                     data: None,
-                });
+                };
+                hints.push((hint, label));
             }
         }
-        hints
+        hints.into_iter().map(|(hint, _)| hint).collect()
+    }
+
+    /// The shape that a layer gives, or the first and the last of several. `within`: it is a block's.
+    fn label(&self, entry: &LayerEntry, within: bool) -> Option<String> {
+        let block = vocabulary::kind(&entry.kind.text).is_none() && self.block(&entry.kind.text).is_some();
+        let resolved = match block {
+            true => self.unfolded(entry, within).into_iter().filter_map(|layers| layers.last().copied()).collect(),
+            false => self.resolved(entry),
+        };
+        let (first, last) = (shape(resolved.first()?), shape(resolved.last()?));
+        Some(if first == last { last } else { format!("{first} … {last}") })
     }
 
     /// Where an entry ends: its bracket, or the line of its kind if its settings have lines of their own.
@@ -44,19 +64,29 @@ impl Document {
         }
     }
 
-    /// What a layer is and comes to, in Markdown.
-    pub(super) fn describe(&self, entry: &LayerEntry) -> String {
+    /// What a layer is and comes to, in Markdown. `within`: it is a block's.
+    pub(super) fn describe(&self, entry: &LayerEntry, within: bool) -> String {
         let kind = vocabulary::kind(&entry.kind.text);
         let mut out = String::new();
         if kind.is_none() && self.block(&entry.kind.text).is_some() {
-            let layers = self.unfolded(entry);
-            let _ = write!(out, "**{}** · {} of {} layers", entry.name.text, entry.kind.text, layers.len());
-            if let Some(last) = layers.last() {
-                let _ = write!(out, " · {}", shape(last));
+            let groups = self.unfolded(entry, within);
+            for layers in groups.iter().take(MOST) {
+                if !out.is_empty() {
+                    out.push_str("\n\n");
+                }
+                let name = &entry.name.text;
+                let _ = write!(out, "**{name}** · {} of {} layers", entry.kind.text, layers.len());
+                if let Some(last) = layers.last() {
+                    let _ = write!(out, " · {}", shape(last));
+                }
+                let params = layers.iter().map(|l| l.param_count()).sum();
+                let macs = layers.iter().fold(0u64, |sum, l| sum.saturating_add(l.macs));
+                out.push_str(&costs(params, macs));
             }
-            let params = layers.iter().map(|l| l.param_count()).sum();
-            let macs = layers.iter().fold(0u64, |sum, l| sum.saturating_add(l.macs));
-            out.push_str(&costs(params, macs));
+            if out.is_empty() {
+                let _ = write!(out, "**{}** · {}", entry.name.text, entry.kind.text);
+            }
+            more(&mut out, groups.len());
             return out;
         }
         let resolved = self.resolved(entry);
@@ -67,13 +97,11 @@ impl Document {
             [layer] => layer_text(&mut out, layer),
             // A block's layer comes to something else in each use.
             many => {
-                for (i, layer) in many.iter().take(8).enumerate() {
+                for (i, layer) in many.iter().take(MOST).enumerate() {
                     out.push_str(if i > 0 { "\n\n" } else { "" });
                     layer_text(&mut out, layer);
                 }
-                if many.len() > 8 {
-                    let _ = write!(out, "\n\n… and {} more", many.len() - 8);
-                }
+                more(&mut out, many.len());
             }
         }
         if let Some(kind) = kind {
@@ -81,13 +109,6 @@ impl Document {
         }
         out
     }
-}
-
-/// Shapes in short: the last of a block's use; otherwise one, or the first and the last of several.
-fn label(layers: &[&Layer], block: bool) -> Option<String> {
-    let last = layers.last()?;
-    let first = layers.first().filter(|first| !block && first.shape != last.shape);
-    Some(first.map_or_else(|| shape(last), |first| format!("{} … {}", shape(first), shape(last))))
 }
 
 /// A layer with the arithmetic behind its shape, its parameters and its multiply-adds.
@@ -103,6 +124,12 @@ pub(super) fn layer_text(out: &mut String, layer: &Layer) {
         let _ = write!(out, "\n\n{}", params.join(", "));
     }
     out.push_str(&costs(layer.param_count(), layer.macs));
+}
+
+fn more(out: &mut String, count: usize) {
+    if count > MOST {
+        let _ = write!(out, "\n\n… and {} more", count - MOST);
+    }
 }
 
 fn costs(params: u64, macs: u64) -> String {
