@@ -194,6 +194,12 @@ fn hover_tells_of_layers_keys_words_and_parameters() {
 }
 
 #[test]
+fn kinds_are_known_in_a_text_that_cannot_be_read() {
+    let text = hover(&put("- relu\n  - residual: {", "- re|lu\n  - residual: {{{").replace("name: stage1, ", ""));
+    assert!(text.contains("max(0, x)"), "{text}");
+}
+
+#[test]
 fn completion_knows_what_may_stand_where() {
     let sections = labels(&put("net: t\n", "net: t\n|\n"));
     assert_eq!(sections, ["include", "classes", "init", "preprocess", "vary"]);
@@ -382,6 +388,8 @@ layers:
     assert_eq!((width.file.as_deref(), width.range.start.line), (Some("/parts/part.yaml"), 0));
     let block = document.definition(Position { line: 5, character: 6 }).unwrap();
     assert_eq!((block.file.as_deref(), block.range.start.line), (Some("/parts/part.yaml"), 2));
+    let file = document.definition(Position { line: 1, character: 12 }).unwrap();
+    assert_eq!((file.file.as_deref(), file.range), (Some("/parts/part.yaml"), Range::default()));
     let names: Vec<String> = document.symbols().into_iter().map(|s| s.name).collect();
     assert_eq!(names, ["net", "include", "input", "layers"]);
 }

@@ -5,11 +5,15 @@ use super::hover::under;
 use super::meaning::{self, Meaning};
 use super::{Document, Target};
 use crate::source::Span;
-use lsp_types::Position;
+use crate::spec::{Data, Value};
+use lsp_types::{Position, Range};
 
 impl Document {
     /// The place that the word under the cursor names.
     pub fn definition(&self, position: Position) -> Option<Target> {
+        if let Some(file) = self.included(self.byte(position)) {
+            return Some(Target { file: Some(file), range: Range::default() });
+        }
         let place = self.place(position);
         let word = self.word(&place);
         if word.is_empty() {
@@ -28,6 +32,20 @@ impl Document {
             self.parameters(block).into_iter().find(|s| s.key.text == word).map(|s| s.key.span)
         };
         span.and_then(|span| self.target(span))
+    }
+
+    /// The file whose name is written at a byte of the section `include`.
+    fn included(&self, at: usize) -> Option<String> {
+        let value = &self.spec.sections.get("include")?.value;
+        let names = match &value.data {
+            Data::List(items) => items.as_slice(),
+            _ => std::slice::from_ref(value),
+        };
+        let here = |value: &&Value| (value.span.start as usize..=value.span.end as usize).contains(&at);
+        let Data::Text(name) = &names.iter().find(here)?.data else { return None };
+        let end = name.rsplit("./").next().unwrap_or(name);
+        let files = self.sources.files().iter().skip(1);
+        files.map(|file| &file.name).find(|name| name.ends_with(end)).cloned()
     }
 
     /// What a name in `from` stands for.

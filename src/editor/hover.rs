@@ -4,7 +4,7 @@ use super::Document;
 use super::meaning::{self, Meaning};
 use super::place::{Place, Role, Step};
 use super::shapes::{layer_text, markdown};
-use crate::check::vocabulary::{Default, SECTIONS, Setting, Word};
+use crate::check::vocabulary::{self, Default, SECTIONS, Setting, Word};
 use crate::spec::{Data, LayerEntry};
 use lsp_types::{Hover, HoverContents, Position};
 
@@ -33,6 +33,10 @@ impl Document {
             return None;
         }
         match (meaning::meaning(place), place.role) {
+            // In a text that cannot be read there are no layers, but kinds are known.
+            (Meaning::Layer, _) if vocabulary::kind(word).is_some() => {
+                vocabulary::kind(word).map(|kind| format!("**{word}** · {}.", kind.about))
+            }
             (meaning, Role::Key | Role::Statement) => {
                 if let Some(setting) = meaning::keys(&meaning).into_iter().find(|s| s.name == word) {
                     return Some(setting_text(setting));
