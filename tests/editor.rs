@@ -202,7 +202,7 @@ fn kinds_are_known_in_a_text_that_cannot_be_read() {
 #[test]
 fn completion_knows_what_may_stand_where() {
     let sections = labels(&put("net: t\n", "net: t\n|\n"));
-    assert_eq!(sections, ["include", "classes", "init", "preprocess", "vary"]);
+    assert_eq!(sections, ["include", "classes", "init", "preprocess", "allow", "vary"]);
     let kinds = labels(&put("  - relu\n  - residual", "  - |\n  - residual"));
     assert!(kinds.contains(&"conv".to_string()) && kinds.contains(&"residual".to_string()), "{kinds:?}");
     let settings = labels(&put("stride: 2", "|"));

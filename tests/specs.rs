@@ -62,7 +62,7 @@ fn alexnet_half_has_the_sizes_of_the_articles_code() {
     assert_eq!(network.macs(), 311_191_824);
     assert_eq!(layer(&network, "conv1").derivations[0].result, "55.25 → 55");
     let codes: Vec<Code> = warnings.iter().map(|d| d.code).collect();
-    assert_eq!(codes, [Code::UnreadPixels]);
+    assert_eq!(codes, [Code::UnreadPadding]);
     let LayerKind::Conv { padding, .. } = &layer(&network, "conv1").kind else { panic!("a convolution") };
     assert_eq!((padding.top, padding.bottom), (2, 2));
 }

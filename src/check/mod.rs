@@ -6,6 +6,7 @@
 mod init;
 mod layers;
 mod limits;
+mod lint;
 mod preprocess;
 mod print;
 mod reader;
@@ -301,6 +302,8 @@ fn examine(spec: &Spec, known: Option<&mut Vec<Layer>>) -> (Option<Network>, Vec
     problems.retain(|d| {
         d.code != Code::WrongType || d.span().is_none_or(|span| !said.iter().any(|inner| holds(span, inner)))
     });
+    let allowed = sections::allowed(spec, &mut problems);
+    problems.retain(|d| d.severity == Severity::Error || !allowed.contains(&d.code));
     problems.sort_by_key(Diagnostic::span);
     // What is wrong in a block is wrong in each of its uses.
     problems.dedup();
@@ -396,6 +399,9 @@ fn resolve(spec: &Spec, problems: &mut Vec<Diagnostic>, known: Option<&mut Vec<L
     let order = std::iter::once(nodes[0]).chain(wiring.order.iter().map(|&i| nodes[i + 1])).collect();
     let network = Network { name: name?, graph, order, classes, preprocess: preprocess?, train: train? };
     limits::limits(&network, problems);
+    if problems.iter().all(|d| d.severity != Severity::Error) {
+        lint::lint(&network, spec, problems);
+    }
     Some(network)
 }
 

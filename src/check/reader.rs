@@ -118,24 +118,7 @@ impl<'a, 'p> Reader<'a, 'p> {
 
     /// The edit that gives `key` this value, whether or not it is there.
     pub fn edit(&self, key: &str, value: &str) -> Edit {
-        if let Some(setting) = self.map.get(key) {
-            return Edit { span: setting.value.span, text: value.to_string() };
-        }
-        // What a layer of the netc language reads stands before it.
-        let within = self.map.entries.iter().rev().map(|s| s.key.span.to(s.value.span));
-        let last = within.into_iter().find(|s| s.start >= self.map.span.start);
-        match (self.map.layout, last) {
-            (Layout::Bare, _) => Edit { span: self.map.span.after(), text: format!("({key}: {value})") },
-            (Layout::Parentheses, None) => Edit { span: self.map.span, text: format!("({key}: {value})") },
-            (Layout::Braces | Layout::Parentheses, Some(last)) => {
-                Edit { span: last.after(), text: format!(", {key}: {value}") }
-            }
-            (Layout::Lines(indent), Some(last)) => {
-                Edit { span: last.after(), text: format!("\n{:indent$}{key}: {value}", "", indent = indent as usize) }
-            }
-            (Layout::Absent, _) => Edit { span: self.span.after(), text: format!(": {{{key}: {value}}}") },
-            (_, None) => Edit { span: self.map.span, text: format!("{{{key}: {value}}}") },
-        }
+        edit(self.map, self.span, key, value)
     }
 
     /// Reports unknown and missing keys. Every key must have been asked for by now.
@@ -410,6 +393,28 @@ impl<'a, 'p> Reader<'a, 'p> {
             return None;
         }
         self.pick_of(key, value, words).map(|p| p.word)
+    }
+}
+
+/// The edit of the settings of `owner`, a word in the text, that gives `key` this value, whether or not it is there.
+pub(super) fn edit(map: &Map, owner: Span, key: &str, value: &str) -> Edit {
+    if let Some(setting) = map.get(key) {
+        return Edit { span: setting.value.span, text: value.to_string() };
+    }
+    // What a layer of the netc language reads stands before it.
+    let within = map.entries.iter().rev().map(|s| s.key.span.to(s.value.span));
+    let last = within.into_iter().find(|s| s.start >= map.span.start);
+    match (map.layout, last) {
+        (Layout::Bare, _) => Edit { span: map.span.after(), text: format!("({key}: {value})") },
+        (Layout::Parentheses, None) => Edit { span: map.span, text: format!("({key}: {value})") },
+        (Layout::Braces | Layout::Parentheses, Some(last)) => {
+            Edit { span: last.after(), text: format!(", {key}: {value}") }
+        }
+        (Layout::Lines(indent), Some(last)) => {
+            Edit { span: last.after(), text: format!("\n{:indent$}{key}: {value}", "", indent = indent as usize) }
+        }
+        (Layout::Absent, _) => Edit { span: owner.after(), text: format!(": {{{key}: {value}}}") },
+        (_, None) => Edit { span: map.span, text: format!("{{{key}: {value}}}") },
     }
 }
 

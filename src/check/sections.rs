@@ -1,8 +1,8 @@
 //! The sections `net`, `input` and `classes`.
 
 use super::layers::Operand;
-use super::reader::{LARGEST, Reader};
-use crate::diag::{Code, Diagnostic, Fix};
+use super::reader::{LARGEST, Reader, listed};
+use crate::diag::{Code, Diagnostic, Fix, closest};
 use crate::source::Span;
 use crate::spec::{Data, Name, RESERVED, Spec, Value};
 use std::collections::BTreeMap;
@@ -143,6 +143,39 @@ fn shape(reader: &mut Reader<'_, '_>, value: &Value) -> Option<Vec<(usize, Span)
         return None;
     }
     Some(sizes.into_iter().zip(items.iter().map(|i| i.span)).collect())
+}
+
+/// The lints that the spec keeps silent.
+pub(super) fn allowed(spec: &Spec, problems: &mut Vec<Diagnostic>) -> Vec<Code> {
+    let Some(setting) = spec.sections.get("allow") else { return Vec::new() };
+    let items = match &setting.value.data {
+        Data::List(items) => items.as_slice(),
+        _ => std::slice::from_ref(&setting.value),
+    };
+    let lints = || Code::ALL.iter().copied().filter(|code| code.is_lint());
+    let mut allowed = Vec::new();
+    for item in items {
+        let Data::Text(word) = &item.data else {
+            let message = format!("`allow` is a list of warnings' codes, but this is {}", item.data.describe());
+            problems.push(Diagnostic::error(Code::WrongType, item.span, message));
+            continue;
+        };
+        if let Some(code) = lints().find(|code| code.as_str() == word) {
+            allowed.push(code);
+            continue;
+        }
+        let error = Code::ALL.iter().any(|code| code.as_str() == word);
+        let message = match error {
+            true => format!("`{word}` is an error, which cannot be allowed"),
+            false => format!("there is no warning `{word}`"),
+        };
+        let diagnostic = Diagnostic::error(Code::UnknownWord, item.span, message);
+        problems.push(match closest(word, lints().map(Code::as_str)).filter(|_| !error) {
+            Some(known) => diagnostic.fix(Fix::maybe(format!("did you mean `{known}`?"), item.span, known)),
+            None => diagnostic.note(format!("warnings are {}", listed(&lints().map(Code::as_str).collect::<Vec<_>>()))),
+        });
+    }
+    allowed
 }
 
 /// Class names in label order; empty if the spec gives none. `output`: the last layer's name and shape, if they are known.

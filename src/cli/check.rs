@@ -37,6 +37,9 @@ pub struct Check {
     /// Measure the speed of this machine, which the least time needs, and keep it; best while nothing else runs
     #[arg(long)]
     pub measure: bool,
+    /// Carry out the fixes that are sure, in the spec's file and those that it includes, before checking
+    #[arg(long)]
+    pub fix: bool,
     /// Folder where the speed is kept [default: $XDG_CACHE_HOME/netc or ~/.cache/netc]
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
@@ -44,6 +47,10 @@ pub struct Check {
 
 /// Checks the spec and writes its table of layers, what it takes, and its variants.
 pub fn check(arguments: &Check, output: &mut Output) -> Result<(), Failure> {
+    let mended = if arguments.fix { driver::mend(&arguments.spec.path)? } else { Vec::new() };
+    for driver::Mended { place: (file, line, column), title } in &mended {
+        complain(&format!("fixed: {file}:{line}:{column}: {title}"));
+    }
     let text = driver::read(&arguments.spec.path, &arguments.spec.sets)?;
     let (checked, variants) = match arguments.variant {
         None => {

@@ -96,8 +96,31 @@ codes! {
     /// The windows do not tile the padded image: the size rule gives no whole number. Say `rounding: floor` or
     /// `rounding: ceil`, or change a size.
     InexactSize = "inexact-size",
-    /// Some pixels are never read because the windows end before them. Reported so that it is no surprise.
+    /// Some pixels of the image are never read because the windows end before them.
     UnreadPixels = "unread-pixels",
+    /// Some of the padding is never read because the windows end before it: the image is not where the padding seems to put
+    /// it. PyTorch's `padding=2` in AlexNet's first convolution is such a case.
+    UnreadPadding = "unread-padding",
+    /// A window that is larger than the map it slides over: most of what it sees is padding.
+    WindowLargerThanMap = "window-larger-than-map",
+    /// A bias whose only reader is a batch normalisation, which subtracts it again.
+    BiasBeforeBatchnorm = "bias-before-batchnorm",
+    /// Dropout before a batch normalisation: in training the variance that is kept for later is that of thinned values,
+    /// which inference does not see (X. Li et al., "Understanding the Disharmony between Dropout and Batch Normalization by
+    /// Variance Shift", 2018).
+    DropoutBeforeBatchnorm = "dropout-before-batchnorm",
+    /// Response normalisation before the ReLU that follows it, as in the program of 2012; the paper, Caffe and others
+    /// normalise what the ReLU gives.
+    LrnBeforeRelu = "lrn-before-relu",
+    /// A ReLU of what a ReLU gives changes nothing.
+    RepeatedRelu = "repeated-relu",
+    /// Batch normalisation of one number a channel: with a batch of one image its variance is 0 and so is its result.
+    BatchnormOfOne = "batchnorm-of-one",
+    /// Small weights with biases of 1 at a high rate: AlexNet's first values can leave the loss at ln(classes) for good
+    /// where training does not begin gently.
+    StallingInit = "stalling-init",
+    /// A learning rate, a momentum or a weight decay far from what its optimizer is used with.
+    UnusualRate = "unusual-rate",
     /// A size beyond what netc can address, of one tensor or of a whole network.
     SizeLimit = "size-limit",
     /// An initialiser that does not fit the parameter, as one that needs fan-in on a bias.
@@ -110,6 +133,26 @@ codes! {
     ChannelCount = "channel-count",
     /// Resize and crop cannot give the network's input size.
     PreprocessSize = "preprocess-size",
+}
+
+impl Code {
+    /// Whether it is a warning, which the section `allow` can keep silent.
+    pub fn is_lint(self) -> bool {
+        matches!(
+            self,
+            Code::UnusedSetting
+                | Code::UnreadPixels
+                | Code::UnreadPadding
+                | Code::WindowLargerThanMap
+                | Code::BiasBeforeBatchnorm
+                | Code::DropoutBeforeBatchnorm
+                | Code::LrnBeforeRelu
+                | Code::RepeatedRelu
+                | Code::BatchnormOfOne
+                | Code::StallingInit
+                | Code::UnusualRate
+        )
+    }
 }
 
 impl std::fmt::Display for Code {

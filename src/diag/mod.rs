@@ -9,7 +9,7 @@ mod json;
 mod render;
 mod suggest;
 
-pub use apply::apply;
+pub use apply::{apply, edited};
 pub use code::Code;
 pub use json::json;
 pub use render::{Style, render};

@@ -109,7 +109,7 @@ pub fn included(name: &str, from: &str) -> Result<(String, Vec<u8>), String> {
 }
 
 /// Name and contents of a spec file, `-` being standard input.
-fn contents(path: &Path) -> Result<(String, Vec<u8>), Failure> {
+pub(super) fn contents(path: &Path) -> Result<(String, Vec<u8>), Failure> {
     let mut bytes = Vec::new();
     let (name, got) = if path == Path::new("-") {
         (STANDARD_INPUT.into(), std::io::stdin().lock().take(LONGEST + 1).read_to_end(&mut bytes))

@@ -10,6 +10,7 @@ mod fit;
 mod front;
 mod kernels;
 mod machine;
+mod mend;
 mod session;
 mod variants;
 
@@ -21,5 +22,6 @@ pub use front::{
     Checked, Formatted, Text, check, format, functions, functions_after, included, needs_recipe, read, write_text,
 };
 pub use machine::{machine, measure, measured};
+pub use mend::{Mended, mend};
 pub use session::session;
 pub use variants::Variants;

@@ -10,7 +10,7 @@ const LONGEST: usize = 4 << 20;
 
 /// The sections besides `layers`.
 pub(super) const SECTIONS: &[&str] =
-    &["net", "include", "input", "classes", "init", "params", "blocks", "train", "preprocess", "vary"];
+    &["net", "include", "input", "classes", "init", "params", "blocks", "train", "preprocess", "allow", "vary"];
 
 /// What other tools call the sections.
 const SYNONYMS: &[(&str, &str)] = &[
@@ -41,6 +41,8 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("extends", "include"),
     ("modules", "blocks"),
     ("macros", "blocks"),
+    ("ignore", "allow"),
+    ("suppress", "allow"),
     ("variants", "vary"),
     ("sweep", "vary"),
     ("grid", "vary"),

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod drawing;
+mod fix;
 mod from_c;
 mod kernel_cache;
 mod real_data;

@@ -297,6 +297,7 @@ pub(super) fn tile(
             Some(Rounding::Ceil) => {}
         }
     }
+    warn_large(reader, operand, &axes);
     let exact = axes.map(|a| decimal(&a));
     let written = axes;
     let mut size = [0, 0];
@@ -364,6 +365,18 @@ fn fits(reader: &mut Reader<'_, '_>, operand: &Operand, axes: &[Axis; 2]) -> Opt
         }
     }
     Some(())
+}
+
+/// Warns of a window that is larger than the image without its padding.
+fn warn_large(reader: &mut Reader<'_, '_>, operand: &Operand, axes: &[Axis; 2]) {
+    let Some(i) = (0..2).find(|&i| axes[i].extent() > axes[i].image) else { return };
+    let (axis, side) = (&axes[i], ["height", "width"][i]);
+    let message = format!("the window of {} is larger than the map that it reads", reader.owner);
+    let span = reader.span_of("kernel_size").unwrap_or(reader.span);
+    let source = operand.size_spans.get(i + 1).copied().unwrap_or(reader.span);
+    let diagnostic =
+        Diagnostic::warning(Code::WindowLargerThanMap, span, message).at(format!("{side} {}", axis.extent()));
+    reader.report(diagnostic.label(source, size_label(operand, i, axis.image)));
 }
 
 fn size_label(operand: &Operand, axis: usize, size: usize) -> String {
@@ -503,7 +516,12 @@ fn unread_text(axes: &[Axis; 2], remainders: [usize; 2]) -> String {
 
 fn warn_unread(reader: &mut Reader<'_, '_>, axes: &[Axis; 2], remainders: [usize; 2]) {
     let span = reader.span_of("rounding").or(reader.span_of("padding")).unwrap_or(reader.span);
-    let message = format!("{} leaves pixels out: {} never read", reader.owner, unread_text(axes, remainders));
+    let pixels = (0..2).any(|i| remainders[i] > axes[i].after);
+    let (code, what) = match pixels {
+        true => (Code::UnreadPixels, "pixels out"),
+        false => (Code::UnreadPadding, "padding unread"),
+    };
+    let message = format!("{} leaves {what}: {} never read", reader.owner, unread_text(axes, remainders));
     let i = if remainders[1] > 0 { 1 } else { 0 };
     let derivation = Derivation {
         what: if axes[0].numbers() == axes[1].numbers() { "height and width" } else { ["height", "width"][i] }
@@ -512,5 +530,5 @@ fn warn_unread(reader: &mut Reader<'_, '_>, axes: &[Axis; 2], remainders: [usize
         numbers: axes[i].numbers(),
         result: decimal(&axes[i]),
     };
-    reader.report(Diagnostic::warning(Code::UnreadPixels, span, message).because(derivation));
+    reader.report(Diagnostic::warning(code, span, message).because(derivation));
 }

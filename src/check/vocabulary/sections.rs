@@ -50,6 +50,12 @@ pub const SECTIONS: &[Setting] = &[
         "What happens to an image before the network sees it",
     ),
     Setting::open(
+        "allow",
+        Form::Either(&[Form::Text, Form::List(&Form::Text, SOME)]),
+        "every warning is given",
+        "Warnings, by their codes, that the spec keeps silent",
+    ),
+    Setting::open(
         "vary",
         Form::Named(&Form::List(&Form::Any, SOME)),
         "no variants",
