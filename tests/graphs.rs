@@ -3,15 +3,19 @@
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
 
 use netc::check::{PORT_NAMES, network_from_text};
+use netc::driver;
 use netc::graph::text::parse;
 use netc::graph::verify;
 use netc::passes::functions;
 
+/// Specs whose graphs are looked at; those of the others are of the same kinds.
+const SHOWN: [&str; 4] = ["alexnet.yaml", "alexnet-half.yaml", "alexnet-paper.yaml", "lenet.yaml"];
+
 #[test]
 fn graphs_look_as_they_should() {
     insta::glob!("../specs", "*.yaml", |path| {
-        let text = std::fs::read_to_string(path).unwrap();
-        let (network, _) = network_from_text(&path.display().to_string(), &text).unwrap();
+        // From the file: it may take in others.
+        let network = driver::check(driver::read(path, &[]).unwrap()).map(|checked| checked.network).unwrap();
         let mut shown = String::new();
         for graph in functions(&network, 2, network.train.is_some()).unwrap().graphs {
             verify(&graph).unwrap_or_else(|e| panic!("{e}"));
@@ -21,7 +25,9 @@ fn graphs_look_as_they_should() {
             graph.nodes.iter_mut().for_each(|node| node.span = Default::default());
             shown += &format!("{graph}\n");
         }
-        insta::assert_snapshot!(shown);
+        if SHOWN.iter().any(|name| path.ends_with(name)) {
+            insta::assert_snapshot!(shown);
+        }
     });
 }
 
