@@ -7,7 +7,7 @@
 use super::{Bug, Builder, ConvGeometry, Graph, Initializer, LrnGeometry, Op, State, StateId, Type, ValueId};
 use crate::check::{Init, Layer, LayerId, LayerKind, Loss, Network, Optimizer, Param};
 use netc_runtime::program::StateRole;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Which function of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +24,18 @@ pub enum Mode {
 
 /// Random streams of dropout layers start here; those of parameters at 0.
 const FIRST_DROPOUT_STREAM: u32 = 1 << 31;
+
+/// A random stream for what is called `name`: that of its name, so that variants of a network have the same random numbers
+/// where they agree; the next one if another thing has it already.
+fn stream_of(name: &str, first: u32, taken: &mut BTreeSet<u32>) -> u32 {
+    // FNV-1a.
+    let hash = name.bytes().fold(0x811c_9dc5u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let mut stream = first | hash & (FIRST_DROPOUT_STREAM - 1);
+    while !taken.insert(stream) {
+        stream = first | stream.wrapping_add(1) & (FIRST_DROPOUT_STREAM - 1);
+    }
+    stream
+}
 
 /// The graph of one function for batches of `batch`. `train` says whether the program can train: its functions then
 /// list the optimizer's states.
@@ -92,13 +104,16 @@ fn init(network: &Network, states: &[State]) -> Result<Graph, Bug> {
     let seed = b.input("seed", Type::i32([2]));
     let params = network.layers().flat_map(|(_, layer)| layer.params.iter().map(move |p| (layer, p)));
     let mut first = BTreeMap::new();
-    for (stream, (layer, param)) in (0..).zip(params) {
+    let mut taken = BTreeSet::new();
+    for (layer, param) in params {
+        let name = format!("{}.{}", layer.name, param.name);
+        let stream = stream_of(&name, 0, &mut taken);
         let init = match param.init {
             Init::Constant(value) => Initializer::Constant(value),
             Init::Normal { mean, std } => Initializer::Normal { mean, std, stream },
             Init::Uniform { low, high } => Initializer::Uniform { low, high, stream },
         };
-        first.insert(format!("{}.{}", layer.name, param.name), (layer, init));
+        first.insert(name, (layer, init));
     }
     for (i, state) in states.iter().enumerate() {
         let init = match first.get(&state.name) {
@@ -144,6 +159,7 @@ fn forward(network: &Network, states: &[State], batch: usize, train: bool) -> Re
         train,
         values: BTreeMap::new(),
         random: None,
+        streams: BTreeSet::new(),
     };
     let last = network.output().ok_or_else(|| Bug("the network is empty".to_owned()))?;
     let loss = match (&network.train, train) {
@@ -176,8 +192,10 @@ struct Lowering<'a> {
     batch: usize,
     train: bool,
     values: BTreeMap<LayerId, ValueId>,
-    /// `step` and `seed`, and the stream of the next dropout layer.
-    random: Option<(ValueId, ValueId, u32)>,
+    /// `step` and `seed`, once something is random.
+    random: Option<(ValueId, ValueId)>,
+    /// Random streams that dropout layers have.
+    streams: BTreeSet<u32>,
 }
 
 impl Lowering<'_> {
@@ -279,14 +297,12 @@ impl Lowering<'_> {
         if !self.train || p == 0.0 {
             return Ok(x);
         }
-        let (step, seed, stream) = match self.random {
+        let (step, seed) = match self.random {
             Some(random) => random,
-            None => {
-                let step = self.b.input("step", Type::i32([]));
-                (step, self.b.input("seed", Type::i32([2])), FIRST_DROPOUT_STREAM)
-            }
+            None => (self.b.input("step", Type::i32([])), self.b.input("seed", Type::i32([2]))),
         };
-        self.random = Some((step, seed, stream + 1));
+        self.random = Some((step, seed));
+        let stream = stream_of(y, FIRST_DROPOUT_STREAM, &mut self.streams);
         one(&mut self.b, Op::Dropout { p, stream }, &[x, seed, step], None, y)
     }
 

@@ -50,11 +50,12 @@ fn alexnet_takes_small_grey_images() {
     let w = Workshop::empty();
     let (spec, data) = (project("specs/alexnet.yaml"), fashion_mnist());
     let (spec, data) = (spec.display(), data.display());
-    let changes = "--set fc8.features=10 --batch 8 --test-images 8";
+    // With small first weights of the last layer no class is more probable than another.
+    let changes = "--set fc8.features=10 --set fc8.init.weight.normal.std=0.0001 --batch 8 --test-images 8";
     let out = w.netc(&format!("train {spec} --data {data} -o run --steps 3 {changes} --format json"));
     assert_eq!(out.code, 0, "{out:#?}");
     let log = String::from_utf8(w.read("run/log.jsonl")).unwrap();
     let first: serde_json::Value = serde_json::from_str(log.lines().nth(1).unwrap()).unwrap();
     let loss = first["loss"].as_f64().unwrap();
-    assert!((loss - 10f64.ln()).abs() < 1.0, "the first loss is about ln 10: {loss}");
+    assert!((loss - 10f64.ln()).abs() < 0.1, "the first loss is about ln 10: {loss}");
 }
