@@ -3,6 +3,7 @@
 use crate::checkpoint::{Position, not_finite, save_checkpoint, save_weights};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::observer::EpochReport;
 use crate::session::Session;
 use crate::tensorfile::TensorFile;
 use serde::Serialize;
@@ -141,6 +142,17 @@ pub fn damaged(folder: &Path, checkpoint: &Path, offset: Option<u64>, cause: &st
 /// The newest checkpoint in a run's folder.
 pub fn latest_checkpoint(folder: &Path) -> Result<Option<PathBuf>> {
     Ok(checkpoints(folder)?.pop())
+}
+
+/// The last epoch that a run's log tells of.
+pub fn last_epoch(folder: &Path) -> Option<EpochReport> {
+    #[derive(serde::Deserialize)]
+    struct Kind {
+        kind: String,
+    }
+    let text = std::fs::read_to_string(log_path(folder)).ok()?;
+    let is_epoch = |line: &&str| serde_json::from_str(line).is_ok_and(|Kind { kind }| kind == "epoch");
+    serde_json::from_str(text.lines().rev().find(is_epoch)?).ok()
 }
 
 /// The checkpoints of a run, oldest first.

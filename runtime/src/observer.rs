@@ -1,7 +1,7 @@
 //! How long work tells what it is doing: the library itself prints nothing.
 
 use crate::evaluate::Evaluation;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -50,7 +50,7 @@ pub struct StepReport {
 }
 
 /// An epoch, done.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EpochReport {
     /// The epoch, from 1.
     pub epoch: u64,

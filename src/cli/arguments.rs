@@ -200,6 +200,12 @@ pub struct Train {
     /// Seed of all random choices [default: 0, or the resumed run's]
     #[arg(long, value_name = "N", value_parser = seed, allow_negative_numbers = true)]
     pub seed: Option<u64>,
+    /// Train every variant and compare them: those by the spec's section vary, and by this axis, as conv1.stride=2,4
+    #[arg(long, value_name = "PATH=VALUES", value_parser = variation_or_none, num_args = 0..=1, default_missing_value = "")]
+    pub vary: Vec<String>,
+    /// Train every variant with N seeds
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true, default_value = "1")]
+    pub seeds: usize,
     /// Judge by N images spread over the test part [default: all]
     #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     pub test_images: Option<usize>,
@@ -328,6 +334,14 @@ pub fn variation(text: &str) -> Result<String, String> {
     match text.contains('=') {
         true => Ok(text.to_owned()),
         false => Err("it has no `=`: write layer.field=values, as conv1.stride=2,4 or lrn=on,off".to_owned()),
+    }
+}
+
+/// An axis, or nothing: then only the spec says what varies.
+fn variation_or_none(text: &str) -> Result<String, String> {
+    match text {
+        "" => Ok(String::new()),
+        text => variation(text).map_err(|e| format!("{e}; without an axis, write --vary after SPEC")),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod check;
+mod comparison;
 mod compile;
 mod dump;
 mod eval;
@@ -21,6 +22,7 @@ mod run;
 mod schema;
 mod time;
 mod train;
+mod trials;
 mod variants;
 
 use crate::driver::{Failure, plain};

@@ -7,10 +7,13 @@ use super::output::{Output, complain, counted, duration};
 use super::progress::Quiet;
 use crate::check::report::grouped;
 use crate::driver::{self, Failure};
+use netc_runtime::data::Split;
 use netc_runtime::evaluate::Evaluation;
 use netc_runtime::observer::{EpochReport, Observer, Start, StepReport, TestReport};
-use netc_runtime::train::TrainOptions;
+use netc_runtime::session::Session;
+use netc_runtime::train::{Summary, TrainOptions};
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -19,6 +22,10 @@ use std::time::Instant;
 pub fn train(arguments: &Train, output: &mut Output) -> Result<(), Failure> {
     let start = Instant::now();
     let machine = &arguments.machine;
+    super::trials::refuse(arguments)?;
+    if !arguments.vary.is_empty() {
+        return super::trials::trials(arguments, output);
+    }
     machine.device()?;
     present([&arguments.data].into_iter().chain(&arguments.weights))?;
     let checked = driver::check(driver::read(&arguments.spec.path, &arguments.spec.sets)?)?;
@@ -43,31 +50,8 @@ pub fn train(arguments: &Train, output: &mut Output) -> Result<(), Failure> {
             duration(start.elapsed().as_secs_f64())
         ))?;
     }
-    let mut how = TrainOptions::new(arguments.run.clone());
-    how.epochs = arguments.epochs.map(|n| n as u64);
-    how.steps = arguments.steps.map(|n| n as u64);
-    how.seed = arguments.seed;
-    how.resume = arguments.resume;
-    how.weights = arguments.weights.clone();
-    how.checkpoint_every = arguments.checkpoint_every.map(|n| n as u64);
-    how.evaluate_every = arguments.evaluate_every.map(|n| n as u64);
-    how.test_images = arguments.test_images;
-    how.log_every = arguments.log_every as u64;
-    let mut watcher = Watcher {
-        output,
-        text,
-        progress: Quiet::default(),
-        start: None,
-        worked: false,
-        trouble: None,
-        interrupted: super::interrupt::watch()?,
-    };
-    let summary = netc_runtime::train::train(&mut session, &data, &how, &mut watcher)?;
-    let Watcher { output, progress, worked, trouble, .. } = watcher;
-    drop(progress);
-    if let Some(failure) = trouble {
-        return Err(failure);
-    }
+    let job = Job { arguments, run: arguments.run.clone(), seed: arguments.seed, resume: arguments.resume };
+    let Done { summary, worked, .. } = learn(&job, &mut session, &data, &super::interrupt::watch()?, output)?;
     let step = summary.position.step;
     if summary.stopped {
         return Err(Failure::Interrupted(format!("stopped at step {step}; go on with --resume")));
@@ -77,7 +61,7 @@ pub fn train(arguments: &Train, output: &mut Output) -> Result<(), Failure> {
         output.line(&format!("{} is already at step {step}: {more}", arguments.run.display()))?;
     } else if text {
         output.line(&format!("weights in {}", summary.weights.display()))?;
-        if !summary.stopped && data.test.is_empty() {
+        if data.test.is_empty() {
             complain("warning: no image was held out, so nobody knows how good the network is");
         }
     } else {
@@ -90,6 +74,68 @@ pub fn train(arguments: &Train, output: &mut Output) -> Result<(), Failure> {
         }))?;
     }
     Ok(())
+}
+
+/// One run.
+pub struct Job<'a> {
+    /// How to train.
+    pub arguments: &'a Train,
+    /// The run's folder.
+    pub run: PathBuf,
+    /// Its seed.
+    pub seed: Option<u64>,
+    /// Whether to go on from its last checkpoint.
+    pub resume: bool,
+}
+
+/// What came of a run.
+pub struct Done {
+    /// How it ended.
+    pub summary: Summary,
+    /// Whether there was anything to do.
+    pub worked: bool,
+    /// The median time of a step, if two or more were done.
+    pub step_seconds: Option<f64>,
+}
+
+/// Trains the session's network, with a line an epoch.
+pub fn learn(
+    job: &Job,
+    session: &mut Session,
+    data: &Split,
+    interrupted: &Arc<AtomicBool>,
+    output: &mut Output,
+) -> Result<Done, Failure> {
+    let arguments = job.arguments;
+    let mut how = TrainOptions::new(job.run.clone());
+    how.epochs = arguments.epochs.map(|n| n as u64);
+    how.steps = arguments.steps.map(|n| n as u64);
+    how.seed = job.seed;
+    how.resume = job.resume;
+    how.weights = arguments.weights.clone();
+    how.checkpoint_every = arguments.checkpoint_every.map(|n| n as u64);
+    how.evaluate_every = arguments.evaluate_every.map(|n| n as u64);
+    how.test_images = arguments.test_images;
+    how.log_every = arguments.log_every as u64;
+    let mut watcher = Watcher {
+        output,
+        text: arguments.spec.format == Format::Text,
+        progress: Quiet::default(),
+        start: None,
+        worked: false,
+        trouble: None,
+        interrupted: Arc::clone(interrupted),
+        last: None,
+        times: Vec::new(),
+    };
+    let summary = netc_runtime::train::train(session, data, &how, &mut watcher)?;
+    let Watcher { progress, worked, trouble, mut times, .. } = watcher;
+    drop(progress);
+    if let Some(failure) = trouble {
+        return Err(failure);
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(Done { summary, worked, step_seconds: times.get(times.len() / 2).copied() })
 }
 
 /// What an evaluation found, as `loss 0.3210, top-1 88.12 %, top-5 99.50 %`.
@@ -114,6 +160,10 @@ struct Watcher<'a> {
     trouble: Option<Failure>,
     /// Set by Ctrl-C.
     interrupted: Arc<AtomicBool>,
+    /// The last step and when it was done, unless something else has happened since.
+    last: Option<(u64, Instant)>,
+    /// Seconds from one step to the next.
+    times: Vec<f64>,
 }
 
 impl Observer for Watcher<'_> {
@@ -124,6 +174,14 @@ impl Observer for Watcher<'_> {
 
     fn step(&mut self, report: &StepReport) -> ControlFlow<()> {
         self.worked = true;
+        let now = Instant::now();
+        if let Some((step, before)) = self.last
+            && report.step == step + 1
+            && report.epoch_step > 1
+        {
+            self.times.push(now.duration_since(before).as_secs_f64());
+        }
+        self.last = Some((report.step, now));
         let _ = self.progress.step(report);
         self.go_on()
     }
@@ -134,6 +192,7 @@ impl Observer for Watcher<'_> {
     }
 
     fn test(&mut self, report: &TestReport) {
+        self.last = None;
         let held_out = measured(&report.test);
         self.say(&format!("step {:>6}  held out: {held_out}   {}", report.step, duration(report.seconds)));
     }

@@ -112,3 +112,102 @@ fn the_largest_batch_is_found() {
     assert!(w.netc("check tiny.yaml --cache cache").fine().contains("at least"));
     assert!(w.netc("check tiny.yaml --cache other").fine().contains("netc check --measure"));
 }
+
+/// The first weights of a run, by name.
+fn weights(w: &Workshop, run: &str) -> Vec<(String, Vec<u8>)> {
+    let bytes = w.read(&format!("{run}/weights.safetensors"));
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut tensors: Vec<_> = file.tensors().into_iter().map(|(name, view)| (name, view.data().to_vec())).collect();
+    tensors.sort();
+    tensors
+}
+
+#[test]
+fn variants_are_trained_and_compared() {
+    let w = workshop("{conv1.kernels: [4, 6], maxpool1.kernel_size: [2, 3], dropout: [on, off]}");
+    let out = w.netc("train vary.yaml --vary --data data -o runs --epochs 3").fine();
+    for line in ["1 of 4: the spec as written, seed 0", "4 of 4: conv1.kernels=6, maxpool1.kernel_size=2, dropout=off"]
+    {
+        assert!(out.contains(line), "{out}");
+    }
+    let (_, table) = out.split_once("\n\n").unwrap();
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(lines.len(), 11, "{table}");
+    assert!(lines[0].contains("conv1.kernels  maxpool1.kernel_size  dropout  params") && lines[0].ends_with("Δ top-1"));
+    let words: Vec<&str> = lines[1].split_whitespace().collect();
+    assert_eq!(words[..5], ["base", "4", "2", "on", "235"]);
+    assert!(lines[5].ends_with("error[inexact-size]: maxpool1 does not tile its input"), "{}", lines[5]);
+    // The spec as written is what `netc train` trains; a variant is what the spec in its folder says.
+    w.netc("train tiny.yaml --data data -o plain --epochs 3").fine();
+    assert_eq!(weights(&w, "runs/base"), weights(&w, "plain"));
+    let variant = "runs/conv1.kernels=6,maxpool1.kernel_size=2,dropout=off";
+    w.netc(&format!("train {variant}/spec.yaml --data data -o alone --epochs 3")).fine();
+    assert_eq!(weights(&w, variant), weights(&w, "alone"));
+    w.netc("train vary.yaml --vary --data data -o runs --epochs 3").refused(1, &["already holds a training run"]);
+}
+
+#[test]
+fn trials_have_paired_seeds() {
+    // Without learning, the weights are the first ones.
+    let w = workshop("{conv1.kernels: [4, 6], relu: [on, off], dropout: [on, off]}");
+    w.write(
+        "deep.yaml",
+        TINY.replace(
+            "  - maxpool",
+            "  - batchnorm: {name: norm}\n  - conv: {name: conv2, kernels: 4, kernel_size: 1}\n  - maxpool",
+        ),
+    );
+    let still = "--data data --steps 1 --set train.optimizer.sgd.lr=1.0e-30 --set train.optimizer.sgd.weight_decay=0";
+    w.netc(&format!("train deep.yaml --vary norm=on,off -o runs --seeds 2 --seed 7 {still}")).fine();
+    for seed in ["seed-7", "seed-8"] {
+        let (with, without) =
+            (weights(&w, &format!("runs/base/{seed}")), weights(&w, &format!("runs/norm=off/{seed}")));
+        assert_eq!((with.len(), without.len()), (10, 6));
+        assert!(without.iter().all(|tensor| with.contains(tensor)), "the same first weights without the norm");
+    }
+    assert_ne!(weights(&w, "runs/base/seed-7"), weights(&w, "runs/base/seed-8"));
+}
+
+#[test]
+fn a_comparison_goes_on_where_it_was() {
+    let w = Workshop::new();
+    let command = "train tiny.yaml --vary conv1.kernels=4,6 --vary relu=on,off --data data --epochs 4 --seeds 2";
+    let json = |run: &str, more: &str| w.netc(&format!("{command} -o {run} {more} --format json")).json();
+    let whole = json("whole", "");
+    assert_eq!(whole["seeds"], serde_json::json!([0, 1]));
+    // As if it had ended in the middle of the third variant.
+    json("part", "");
+    let third = "part/conv1.kernels=6,relu=on";
+    std::fs::remove_dir_all(w.path("part/conv1.kernels=6,relu=off")).unwrap();
+    std::fs::remove_dir_all(w.path(&format!("{third}/seed-1"))).unwrap();
+    std::fs::remove_file(w.path(&format!("{third}/seed-0/result.json"))).unwrap();
+    let resumed = json("part", "--resume");
+    let without_times = |mut value: serde_json::Value| {
+        for variant in value["variants"].as_array_mut().unwrap() {
+            for run in variant["runs"].as_array_mut().unwrap() {
+                run["step_seconds"] = serde_json::Value::Null;
+            }
+        }
+        value
+    };
+    assert_eq!(without_times(resumed), without_times(whole));
+    assert_eq!(weights(&w, &format!("{third}/seed-1")), weights(&w, "whole/conv1.kernels=6,relu=on/seed-1"));
+    w.netc(&format!("{command} -o part --resume --set fc.bias=false")).refused(1, &["a run of another spec"]);
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused() {
+    let w = Workshop::new();
+    let train = |more: &str| w.netc(&format!("train tiny.yaml --data data -o run {more}"));
+    train("--vary").refused(2, &["nothing varies"]);
+    train("--seeds 2").refused(2, &["add --vary"]);
+    train("--vary conv1.bias=true,false --weights w.safetensors").refused(2, &["leave out --weights"]);
+    w.netc("train --vary tiny.yaml --data data -o run").refused(2, &["write --vary after SPEC"]);
+    let out = train("--vary train.optimizer.sgd.lr=0.1,1.0e30 --epochs 2");
+    assert_eq!(out.code, 0, "{out:#?}");
+    assert!(
+        out.stdout.contains("training diverged") || out.stdout.contains("no number") || out.stdout.contains("loss is"),
+        "{out:#?}"
+    );
+    assert!(!w.path("elsewhere").exists());
+}
