@@ -68,9 +68,6 @@ fn every_code_is_shown() {
     shown.insert(Code::UnreadableFile);
     let hidden: Vec<&Code> = Code::ALL.iter().filter(|c| !shown.contains(c)).collect();
     assert!(hidden.is_empty(), "no file of tests/ui shows {hidden:?}");
-    for code in Code::ALL {
-        assert!(code.explanation().len() > 20, "{code}");
-    }
 }
 
 #[test]

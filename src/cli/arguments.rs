@@ -20,6 +20,8 @@ pub struct Arguments {
 pub enum Command {
     /// Check a spec: shapes with their arithmetic, parameters, multiply-adds; all errors in one run
     Check(super::check::Check),
+    /// Say what a code of a report means, with a wrong and a mended example
+    Explain(super::explain::Explain),
     /// Compile a spec to a native library with a C header and a manifest
     Compile(Compile),
     /// Train a network; RUN gets weights.safetensors, checkpoints/ and log.jsonl; Ctrl-C saves and stops
@@ -49,6 +51,7 @@ impl Command {
     pub fn format(&self) -> Format {
         match self {
             Command::Check(c) => c.spec.format,
+            Command::Explain(c) => c.format,
             Command::Compile(c) => c.spec.format,
             Command::Train(c) => c.spec.format,
             Command::Eval(c) => c.spec.format,

@@ -9,6 +9,7 @@ mod comparison;
 mod compile;
 mod dump;
 mod eval;
+mod explain;
 mod fit;
 mod fmt;
 mod forecast;
@@ -60,6 +61,7 @@ pub fn main() -> ExitCode {
     let mut output = Output::default();
     let done = match &arguments.command {
         Command::Check(check) => check::check(check, &mut output),
+        Command::Explain(arguments) => explain::explain(arguments, &mut output),
         Command::Compile(compile) => compile::compile(compile, &mut output),
         Command::Train(train) => train::train(train, &mut output),
         Command::Eval(eval) => eval::eval(eval, &mut output),
@@ -99,7 +101,7 @@ fn report(failure: &Failure, format: Format, output: &mut Output) {
         }
     }
     complain(&plain(&match failure {
-        Failure::Spec(refused) => refused.render(output::colour()),
+        Failure::Spec(refused) => format!("{}{}", refused.render(output::colour()), explain::hint(refused)),
         Failure::Data(text) | Failure::Usage(text) | Failure::Environment(text) => format!("error: {text}"),
         Failure::Interrupted(text) => text.clone(),
         Failure::Bug(text) => bug(text),

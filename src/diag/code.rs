@@ -19,10 +19,10 @@ macro_rules! codes {
                 }
             }
 
-            /// What it means and what to do.
-            pub fn explanation(self) -> &'static str {
+            /// What there is to know about it, in Markdown.
+            pub(super) fn markdown(self) -> &'static str {
                 match self {
-                    $(Code::$variant => concat!($($doc, "\n"),+).trim_ascii(),)+
+                    $(Code::$variant => include_str!(concat!("pages/", $name, ".md")),)+
                 }
             }
         }

@@ -6,12 +6,14 @@
 mod apply;
 mod code;
 mod json;
+mod page;
 mod render;
 mod suggest;
 
 pub use apply::{apply, edited};
 pub use code::Code;
 pub use json::json;
+pub use page::{Example, Page};
 pub use render::{Style, render};
 pub use suggest::closest;
 

@@ -5,6 +5,7 @@
 
 mod build;
 mod cache;
+mod example;
 mod failure;
 mod fit;
 mod front;
@@ -16,6 +17,7 @@ mod variants;
 
 pub use build::{Built, Compiled, Options, build, cached, compile, forecast, target};
 pub use cache::Cache;
+pub use example::report;
 pub use failure::{Failure, Refused, plain};
 pub use fit::{Fit, fit};
 pub use front::{

@@ -49,6 +49,22 @@ fn all_errors_come_in_one_run_each_with_its_place() {
 }
 
 #[test]
+fn codes_are_explained() {
+    let w = Workshop::empty();
+    w.write("wrong.yaml", TINY.replace("kernels: 4", "filters: 4"));
+    w.netc("check wrong.yaml").refused(1, &["\n\nMore about it: netc explain unknown-key\n"]);
+    let page = w.netc("explain unknown-key").fine();
+    let told = ["unknown-key: A key that means nothing here\n", "error[unknown-key]", "\nThis is right:\n"];
+    assert!(told.iter().all(|text| page.contains(text)), "{page}");
+    assert!(page.lines().filter(|line| !line.starts_with(' ')).all(|line| line.chars().count() <= 80), "{page}");
+    assert_eq!(w.netc("explain error[unknown-key]").fine(), page);
+    assert_eq!(w.netc("explain unknown-key --format json").json()["code"], "unknown-key");
+    assert!(w.netc("explain").fine().contains("\nshape-mismatch "));
+    w.netc("explain unknwon-key").refused(2, &["did you mean `unknown-key`?"]);
+    w.netc("explain x").refused(2, &["netc explain lists all"]);
+}
+
+#[test]
 fn shapes_that_do_not_fit_show_their_arithmetic() {
     let w = Workshop::empty();
     w.write("wrong.yaml", TINY.replace("padding: 1}", "stride: 2}"));
