@@ -3,7 +3,7 @@
 //! Takes a [`Network`], gives a [`Picture`] ([`draw`]), and that as SVG ([`svg()`]). Layers that only change each element
 //! (activation, normalisation, dropout) stand in the box of the layer that they follow. The network runs downwards;
 //! branches stand side by side, connections that skip something run beside it. Lines never cross a box, and text fits
-//! its box in Helvetica, Arial, Liberation Sans and fonts up to a tenth wider. The same network gives the same bytes.
+//! its box in Helvetica, Arial, Liberation Sans and wider fonts as DejaVu Sans. The same network gives the same bytes.
 
 mod cards;
 mod font;
