@@ -164,6 +164,41 @@ fn fixes_are_quick_fixes() {
 }
 
 #[test]
+fn warnings_can_be_allowed() {
+    for (name, text, allowed) in [
+        ("t.yaml", SPEC.replace("padding: [0, 1]", "rounding: floor"), "net: t\nallow: [unread-pixels]\ninput"),
+        ("t.yaml", SPEC.replace("padding: [0, 1]", "rounding: floor") + "allow: missing-mean\n", ""),
+        ("t.netc", DSL.replace("padding: [0, 1]", "rounding: floor"), "net t\nallow [unread-pixels]\ninput"),
+    ] {
+        let document = open(name, text);
+        let actions = document.code_actions(&uri(), None, everything());
+        let Some(action) = actions.iter().find(|a| a.title == "allow unread-pixels") else { panic!("{actions:#?}") };
+        let Some(lsp_types::DocumentChanges::Edits(changes)) = &action.edit.as_ref().unwrap().document_changes else {
+            panic!("{action:#?}")
+        };
+        let edits: Vec<TextEdit> = changes[0]
+            .edits
+            .iter()
+            .cloned()
+            .map(|e| match e {
+                lsp_types::OneOf::Left(edit) => edit,
+                lsp_types::OneOf::Right(edit) => edit.text_edit,
+            })
+            .collect();
+        let text = edited(&document, &edits);
+        if allowed.is_empty() {
+            assert!(text.ends_with("allow: [missing-mean, unread-pixels]\n"), "{text}");
+        } else {
+            assert!(text.starts_with(allowed), "{text}");
+            let code = lsp_types::NumberOrString::String("unread-pixels".to_string());
+            assert!(open(name, text).diagnostics(&uri()).iter().all(|d| d.code.as_ref() != Some(&code)));
+        }
+    }
+    let codes = labels(&format!("{SPEC}allow: [|]\n"));
+    assert!(codes.contains(&"unread-pixels".to_string()) && !codes.contains(&"unknown-key".to_string()), "{codes:?}");
+}
+
+#[test]
 fn sure_fixes_come_first_and_are_preferred() {
     let document = open("t.yaml", put("kernels: width", "filters: width"));
     let actions = document.code_actions(&uri(), None, everything());

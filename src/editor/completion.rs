@@ -2,11 +2,12 @@
 
 use super::Document;
 use super::document::block_parameters;
-use super::hover::{setting_text, word_text};
+use super::hover::{setting_text, under, word_text};
 use super::meaning::{self, Meaning};
 use super::place::{Place, Role};
 use super::shapes::markdown;
 use crate::check::vocabulary::{self, Default, Form, Inputs, Kind, SECTIONS, Setting};
+use crate::diag::Code;
 use crate::spec::Syntax;
 use lsp_types::{
     CompletionItem, CompletionItemKind, CompletionTextEdit, Documentation, InsertTextFormat, Position, TextEdit,
@@ -120,6 +121,14 @@ impl Document {
         }
         if meaning::flag(&form) {
             items.extend(["true", "false"].map(|w| Item::new(w, CompletionItemKind::VALUE, String::new())));
+        }
+        if under(place, "allow") {
+            let codes = Code::ALL.iter().filter(|code| code.is_lint());
+            items.extend(codes.map(|code| {
+                let page = code.page();
+                let about = format!("**{}**\n\n{}", page.title, page.paragraphs.join("\n\n"));
+                Item::new(code.as_str(), CompletionItemKind::ENUM_MEMBER, about)
+            }));
         }
         if meaning::names_layer(&form) {
             items.extend(self.sources_at(place));

@@ -1,7 +1,9 @@
 //! What is wrong, as an editor underlines it, and the fixes as its quick fixes.
 
 use super::Document;
-use crate::diag::{self, Applicability, Severity};
+use crate::diag::{self, Applicability, Code, Edit, Severity};
+use crate::source::Span;
+use crate::spec::{Data, Syntax};
 use lsp_types::{
     CodeAction, CodeActionKind, Diagnostic, DiagnosticRelatedInformation, DiagnosticSeverity, DocumentChanges,
     Location, NumberOrString, OneOf, OptionalVersionedTextDocumentIdentifier, Range, TextDocumentEdit, TextEdit, Uri,
@@ -88,7 +90,7 @@ impl Document {
     }
 
     /// A range that can be seen: an empty one takes in the character after it, or the one before at the end of a line.
-    fn visible(&self, span: crate::source::Span) -> Range {
+    fn visible(&self, span: Span) -> Range {
         let mut span = span;
         if span.start == span.end {
             let at = super::lines::boundary(&self.text, span.start as usize);
@@ -105,38 +107,74 @@ impl Document {
 
     /// The fixes of what is wrong within `range`, the sure ones first. `version`: of the document, which the edits are for.
     pub fn code_actions(&self, uri: &Uri, version: Option<i32>, range: Range) -> Vec<CodeAction> {
-        let mut actions = Vec::new();
+        let (mut actions, mut silent) = (Vec::new(), Vec::new());
         for problem in &self.outline.problems {
             let diagnostic = self.diagnostic(problem, uri);
             if diagnostic.range.end < range.start || range.end < diagnostic.range.start {
                 continue;
             }
-            let fixes = problem.fixes.iter().filter(|fix| fix.edits.iter().all(|edit| self.has(edit.span)));
             let only = problem.fixes.len() == 1;
-            for fix in fixes {
+            for fix in problem.fixes.iter().filter(|fix| fix.edits.iter().all(|edit| self.has(edit.span))) {
                 let effect = if fix.effect.is_empty() { String::new() } else { format!("  → {}", fix.effect) };
-                let edits = fix
-                    .edits
-                    .iter()
-                    .map(|edit| OneOf::Left(TextEdit { range: self.range(edit.span), new_text: edit.text.clone() }));
-                let edit = TextDocumentEdit {
-                    text_document: OptionalVersionedTextDocumentIdentifier { uri: uri.clone(), version },
-                    edits: edits.collect(),
-                };
-                actions.push(CodeAction {
-                    title: format!("{}{effect}", fix.title),
-                    kind: Some(CodeActionKind::QUICKFIX),
-                    diagnostics: Some(vec![diagnostic.clone()]),
-                    edit: Some(WorkspaceEdit {
-                        document_changes: Some(DocumentChanges::Edits(vec![edit])),
-                        ..WorkspaceEdit::default()
-                    }),
-                    is_preferred: Some(fix.applicability == Applicability::Sure || only),
-                    ..CodeAction::default()
-                });
+                let title = format!("{}{effect}", fix.title);
+                let mut action = self.action(title, &fix.edits, &diagnostic, uri, version);
+                action.is_preferred = Some(fix.applicability == Applicability::Sure || only);
+                actions.push(action);
+            }
+            if let Some(edit) = self.allowing(problem.code) {
+                let title = format!("allow {}", problem.code.as_str());
+                silent.push(self.action(title, &[edit], &diagnostic, uri, version));
             }
         }
         actions.sort_by_key(|action| action.is_preferred != Some(true));
+        silent.dedup_by(|a, b| a.title == b.title);
+        actions.append(&mut silent);
         actions
+    }
+
+    fn action(
+        &self,
+        title: String,
+        edits: &[Edit],
+        diagnostic: &Diagnostic,
+        uri: &Uri,
+        version: Option<i32>,
+    ) -> CodeAction {
+        let edit = |edit: &Edit| TextEdit { range: self.range(edit.span), new_text: edit.text.clone() };
+        let edit = TextDocumentEdit {
+            text_document: OptionalVersionedTextDocumentIdentifier { uri: uri.clone(), version },
+            edits: edits.iter().map(edit).map(OneOf::Left).collect(),
+        };
+        let changes = Some(DocumentChanges::Edits(vec![edit]));
+        CodeAction {
+            title,
+            kind: Some(CodeActionKind::QUICKFIX),
+            diagnostics: Some(vec![diagnostic.clone()]),
+            edit: Some(WorkspaceEdit { document_changes: changes, ..WorkspaceEdit::default() }),
+            ..CodeAction::default()
+        }
+    }
+
+    /// The edit that keeps a warning silent: its code in the section `allow`.
+    fn allowing(&self, code: Code) -> Option<Edit> {
+        if !code.is_lint() {
+            return None;
+        }
+        let code = code.as_str();
+        let Some(setting) = self.spec.sections.get("allow") else {
+            let net = self.spec.sections.get("net").filter(|net| self.has(net.value.span))?;
+            let end = u32::try_from(self.lines.end_of_line(&self.text, net.value.span.end as usize)).ok()?;
+            let colon = if self.spec.syntax == Syntax::Yaml { ":" } else { "" };
+            return Some(Edit { span: Span { start: end, end }, text: format!("\nallow{colon} [{code}]") });
+        };
+        let span = setting.value.span;
+        match &setting.value.data {
+            Data::List(items) if self.sources.text(span).starts_with('[') => {
+                let last = items.last()?.span.after();
+                Some(Edit { span: last, text: format!(", {code}") })
+            }
+            Data::Text(word) => Some(Edit { span, text: format!("[{word}, {code}]") }),
+            _ => None,
+        }
     }
 }
