@@ -2,7 +2,7 @@
 
 use super::arguments::{Format, Mode, Time};
 use super::output::{Output, counted, duration};
-use crate::driver::{self, Failure};
+use crate::driver::{self, Cache, Failure};
 use netc_runtime::random::Stream;
 use netc_runtime::session::Session;
 use std::time::{Duration, Instant};
@@ -36,9 +36,13 @@ pub fn time(arguments: &Time, output: &mut Output) -> Result<(), Failure> {
     let train = arguments.mode == Mode::Train;
     let options = super::compile::options(&checked, Some(arguments.mode), arguments.batch, "cpu")?;
     let network = checked.network;
+    // Before the threads of the session are there, which would be in the way.
+    let speed = driver::machine(&Cache::at(machine.cache.as_deref())?).on(machine.threads());
+    let forecast = driver::forecast(&network, &options)?;
     let mut session = machine.session(&network, &options)?;
     session.init(0)?;
     let function = if train { "train" } else { "infer" };
+    let least = forecast.function(function).map_or(0.0, |effort| effort.least_seconds(&speed));
     let mut stream = Stream::new(0, [0; 3]);
     for x in session.batch_mut(function)? {
         *x = 2.0 * stream.unit() - 1.0;
@@ -82,6 +86,7 @@ pub fn time(arguments: &Time, output: &mut Output) -> Result<(), Failure> {
                 "repeat": arguments.repeat,
                 "memory_bytes": session.memory_bytes(),
                 "step_seconds": total.json(),
+                "least_seconds": least,
                 "kernels": rows,
             }))
         }
@@ -109,6 +114,11 @@ pub fn time(arguments: &Time, output: &mut Output) -> Result<(), Failure> {
                 duration(total.max),
                 arguments.repeat,
                 options.batch as f64 / total.median.max(1e-12)
+            ))?;
+            output.line(&format!(
+                "at least {} by arithmetic and memory at full speed: {:.0} % of that",
+                duration(least),
+                100.0 * least / total.median.max(1e-12)
             ))
         }
     }

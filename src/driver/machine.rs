@@ -28,10 +28,11 @@ pub fn measure(cache: &Cache) -> Machine {
     machine
 }
 
-/// A file for this processor with this number of cores, and this way of measuring.
+/// A file for this processor with this number of cores, and this way of measuring: a netc that is not optimised finds less.
 fn path(cache: &Cache) -> PathBuf {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let key = key(&["1", &speed::cpu(), &threads.to_string()]);
+    let build = if cfg!(debug_assertions) { "debug" } else { "release" };
+    let key = key(&["1", build, &speed::cpu(), &threads.to_string()]);
     cache.root().join(format!("machine-{key}.json"))
 }
 

@@ -104,6 +104,7 @@ fn time_gives_the_whole_and_the_kernels() {
     assert!(step["min"].as_f64().unwrap() > 0.0, "{json:#}");
     assert!(step["min"].as_f64() <= step["median"].as_f64() && step["median"].as_f64() <= step["max"].as_f64());
     assert!(!json["kernels"].as_array().unwrap().is_empty(), "{json:#}");
+    assert!(json["least_seconds"].as_f64().unwrap() > 0.0, "{json:#}");
     let text = w.netc("time tiny.yaml --repeat 2").fine();
     assert!(text.contains("conv1"), "{text}");
 }
