@@ -12,6 +12,7 @@ mod print;
 mod reader;
 pub mod report;
 mod sections;
+mod solve;
 mod train;
 pub mod vocabulary;
 mod wiring;
@@ -289,7 +290,16 @@ pub fn outline(spec: &Spec) -> Outline {
     Outline { layers, problems }
 }
 
+/// Checks a spec once, and looks for fixes if shapes are wrong.
 fn examine(spec: &Spec, known: Option<&mut Vec<Layer>>) -> (Option<Network>, Vec<Diagnostic>) {
+    let (network, mut problems) = examine_once(spec, known);
+    if problems.iter().any(|d| d.severity == Severity::Error) {
+        solve::solve(spec, &mut problems);
+    }
+    (network, problems)
+}
+
+fn examine_once(spec: &Spec, known: Option<&mut Vec<Layer>>) -> (Option<Network>, Vec<Diagnostic>) {
     let varied = if spec.broken { Vec::new() } else { spec::vary::axes(spec).1 };
     let spec = &spec::expand(spec);
     let mut problems = spec.problems.clone();

@@ -213,6 +213,11 @@ impl Data {
     }
 }
 
+/// A value as both syntaxes write it: a number, a word, a list or a map in one line.
+pub(crate) fn parse_value(text: &str) -> Option<Data> {
+    yaml::read(text, 0).ok().filter(|(_, problems)| problems.is_empty())?.0.map(|value| value.data)
+}
+
 /// The words that sections and parts of a program have; layers cannot be called so.
 pub const RESERVED: &[&str] = &[
     "net",
