@@ -44,6 +44,8 @@ pub struct SourceFile {
     /// Contents.
     pub text: String,
     start: u32,
+    /// Where its lines start.
+    lines: Vec<usize>,
 }
 
 /// A place as people count: from 1, in characters.
@@ -64,7 +66,9 @@ impl Sources {
     /// Adds a text and gives the span of all of it.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> Span {
         let start = self.files.last().map_or(0, |f| f.span().end.saturating_add(1));
-        self.files.push(SourceFile { name: name.into(), text: text.into(), start });
+        let text = text.into();
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        self.files.push(SourceFile { name: name.into(), text, start, lines });
         self.files.last().map_or(Span::default(), SourceFile::span)
     }
 
@@ -114,11 +118,9 @@ impl SourceFile {
     /// Line and column of a byte offset that is a character boundary.
     pub fn position(&self, offset: usize) -> Position {
         let before = self.text.get(..offset).unwrap_or(&self.text);
-        let line_start = before.rfind('\n').map_or(0, |n| n + 1);
-        Position {
-            line: before.bytes().filter(|&b| b == b'\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-        }
+        let line = self.lines.partition_point(|&start| start <= before.len());
+        let line_start = line.checked_sub(1).and_then(|n| self.lines.get(n)).copied().unwrap_or(0);
+        Position { line, column: before[line_start..].chars().count() + 1 }
     }
 }
 

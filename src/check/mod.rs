@@ -307,11 +307,14 @@ fn examine_once(spec: &Spec, known: Option<&mut Vec<Layer>>) -> (Option<Network>
     let network = if spec.broken { None } else { resolve(spec, &mut problems, known) };
     // An expression without a value is text where a number should be, which need not be said twice.
     let without_value = |d: &Diagnostic| matches!(d.code, Code::UnknownParameter | Code::BadExpression);
-    let said: Vec<Span> = problems.iter().filter(|d| without_value(d)).filter_map(Diagnostic::span).collect();
-    let holds = |outer: Span, inner: &Span| outer.start <= inner.start && inner.end <= outer.end;
-    problems.retain(|d| {
-        d.code != Code::WrongType || d.span().is_none_or(|span| !said.iter().any(|inner| holds(span, inner)))
-    });
+    let mut said: Vec<Span> = problems.iter().filter(|d| without_value(d)).filter_map(Diagnostic::span).collect();
+    said.sort();
+    // Values do not overlap: if any lies within the outer one, the first after its start does.
+    let holds_none = |outer: Span| {
+        let next = said.partition_point(|inner| inner.start < outer.start);
+        said.get(next).is_none_or(|inner| inner.end > outer.end)
+    };
+    problems.retain(|d| d.code != Code::WrongType || d.span().is_none_or(holds_none));
     let allowed = sections::allowed(spec, &mut problems);
     problems.retain(|d| d.severity == Severity::Error || !allowed.contains(&d.code));
     problems.sort_by_key(Diagnostic::span);

@@ -35,6 +35,9 @@ pub enum Column {
     Right,
 }
 
+/// Characters of a cell; what is longer, as the names of many operands, is cut off.
+const WIDEST: usize = 200;
+
 /// Rows whose cells stand below each other, a line each. The last cell of a row that is shorter than others may be as long
 /// as it likes.
 pub fn columns(rows: &[Vec<String>], sides: &[Column]) -> String {
@@ -42,13 +45,16 @@ pub fn columns(rows: &[Vec<String>], sides: &[Column]) -> String {
     for row in rows {
         let free = usize::from(row.len() < sides.len());
         for (width, cell) in widths.iter_mut().zip(&row[..row.len() - free]) {
-            *width = cell.chars().count().max(*width);
+            *width = cell.chars().count().min(WIDEST).max(*width);
         }
     }
     let mut out = String::new();
     for row in rows {
         let mut line = String::new();
-        for ((cell, width), side) in row.iter().zip(&widths).zip(sides) {
+        let free = usize::from(row.len() < sides.len());
+        for (i, ((cell, width), side)) in row.iter().zip(&widths).zip(sides).enumerate() {
+            let cut = i + free < row.len() && cell.chars().nth(WIDEST).is_some();
+            let cell = if cut { &format!("{}…", cell.chars().take(WIDEST - 1).collect::<String>()) } else { cell };
             let _ = match side {
                 Column::Right => write!(line, "{cell:>width$}  "),
                 Column::Left => write!(line, "{cell:width$}  "),

@@ -10,6 +10,9 @@ use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Problems for which the word that was meant is sought among all names: more are not read one by one.
+const MOST_GUESSED: usize = 100;
+
 /// Layers of a spec by number, the input being 0 and the n-th entry n.
 pub(super) struct Wiring {
     /// The kind of each entry, if it is known. Index 0 is the first entry.
@@ -91,7 +94,9 @@ fn definition(spec: &Spec, entry: &LayerEntry, problems: &mut Vec<Diagnostic>) -
     let synonym = DEFINITIONS.iter().find(|d| d.word == lower || d.synonyms.contains(&lower.as_str())).map(|d| d.word);
     let mut diagnostic = Diagnostic::error(Code::UnknownLayer, entry.kind.span, format!("there is no layer `{word}`"));
     let mut words: Vec<&str> = DEFINITIONS.iter().map(|d| d.word).collect();
-    if let Some(Data::Map(blocks)) = spec.sections.get("blocks").map(|s| &s.value.data) {
+    if let Some(Data::Map(blocks)) = spec.sections.get("blocks").map(|s| &s.value.data)
+        && problems.len() < MOST_GUESSED
+    {
         words.extend(blocks.entries.iter().map(|s| s.key.text.as_str()));
     }
     diagnostic = match (synonym, closest(word, words.iter().copied())) {
@@ -169,7 +174,8 @@ fn sources(
             None => {
                 let mut diagnostic =
                     Diagnostic::error(Code::UnknownFrom, span, format!("there is no layer called `{name}`"));
-                if let Some(known) = closest(name, names.keys().copied()) {
+                let known = if problems.len() < MOST_GUESSED { closest(name, names.keys().copied()) } else { None };
+                if let Some(known) = known {
                     diagnostic = diagnostic.fix(Fix::maybe(format!("did you mean `{known}`?"), span, known));
                 }
                 problems.push(diagnostic);

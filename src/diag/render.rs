@@ -14,6 +14,9 @@ pub enum Style {
     Colour,
 }
 
+/// Characters of a message.
+const LONGEST: usize = 400;
+
 /// Diagnostics shown; the others are counted.
 const MOST: usize = 100;
 
@@ -53,7 +56,8 @@ fn one(diagnostic: &Diagnostic, sources: &Sources, renderer: &Renderer) -> Strin
     for note in &diagnostic.notes {
         elements.push(remark(format!("note: {}", printable(note))));
     }
-    let width = diagnostic.fixes.iter().filter(|f| !f.effect.is_empty()).map(|f| f.title.chars().count()).max();
+    let width =
+        diagnostic.fixes.iter().filter(|f| !f.effect.is_empty()).map(|f| f.title.chars().count().min(LONGEST)).max();
     for fix in &diagnostic.fixes {
         elements.push(remark(fix_line(fix, width.unwrap_or(0))));
     }
@@ -99,7 +103,6 @@ fn snippet<'a>(
 
 /// The text without control characters and no longer than a few lines: it may quote any file.
 fn printable(text: &str) -> String {
-    const LONGEST: usize = 400;
     let mut out: String = text.chars().take(LONGEST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if text.chars().nth(LONGEST).is_some() {
         out.push('…');

@@ -15,22 +15,24 @@ pub fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 
 /// Restricted Damerau-Levenshtein distance.
 fn distance(a: &[char], b: &[char]) -> usize {
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    let width = b.len() + 1;
+    let mut rows = vec![0; (a.len() + 1) * width];
     for i in 0..=a.len() {
         for j in 0..=b.len() {
-            rows[i][j] = if i == 0 || j == 0 {
+            let at = i * width + j;
+            rows[at] = if i == 0 || j == 0 {
                 i + j
             } else {
-                let change = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-                let mut best = change.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+                let change = rows[at - width - 1] + usize::from(a[i - 1] != b[j - 1]);
+                let mut best = change.min(rows[at - width] + 1).min(rows[at - 1] + 1);
                 if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                    best = best.min(rows[i - 2][j - 2] + 1);
+                    best = best.min(rows[at - 2 * width - 2] + 1);
                 }
                 best
             };
         }
     }
-    rows[a.len()][b.len()]
+    rows[a.len() * width + b.len()]
 }
 
 #[cfg(test)]

@@ -69,6 +69,10 @@ struct Expander {
     globals: Scope,
     problems: Vec<Diagnostic>,
     layers: Vec<LayerEntry>,
+    /// The first of the layers of a name, and where it is written.
+    names: BTreeMap<String, Span>,
+    /// Blocks that were reported to contain themselves.
+    endless: BTreeSet<String>,
     /// The layer that a name of a use stands for, and where the use is written.
     aliases: BTreeMap<String, (String, Span)>,
     /// Words of expressions: the parameters that something uses are among them.
@@ -87,6 +91,8 @@ pub fn expand(spec: &Spec) -> Spec {
         globals: Scope::new(),
         problems: std::mem::take(&mut out.problems),
         layers: Vec::new(),
+        names: BTreeMap::new(),
+        endless: BTreeSet::new(),
         aliases: BTreeMap::new(),
         used: BTreeSet::new(),
     };
@@ -287,7 +293,7 @@ impl Expander {
                 if self.layers.len() == MOST_LAYERS {
                     let message = format!("the spec has more than {MOST_LAYERS} layers");
                     self.error(Code::SizeLimit, entry.span, message);
-                    self.layers.push(entry.clone());
+                    self.push(entry.clone());
                 }
                 return last;
             }
@@ -310,7 +316,7 @@ impl Expander {
                 true => self.unfold(&entry, &last, within),
                 false => {
                     let name = entry.name.text.clone();
-                    self.layers.push(entry);
+                    self.push(entry);
                     name
                 }
             };
@@ -322,15 +328,13 @@ impl Expander {
     fn unfold(&mut self, entry: &LayerEntry, before: &str, within: &mut Vec<String>) -> String {
         let (kind, name) = (&entry.kind.text, &entry.name.text);
         if within.contains(kind) || within.len() >= DEEPEST {
-            let message = format!("the block `{kind}` contains itself");
-            if !self.problems.iter().any(|d| d.message == message) {
-                self.error(Code::Cycle, entry.kind.span, message);
+            if self.endless.insert(kind.clone()) {
+                self.error(Code::Cycle, entry.kind.span, format!("the block `{kind}` contains itself"));
             }
             return self.stand_in(entry);
         }
         let first = self.aliases.get(name).map(|a| a.1);
-        let layer = self.layers.iter().find(|l| l.name.text == *name).map(|l| l.name.span);
-        if let Some(first) = first.or(layer) {
+        if let Some(first) = first.or(self.names.get(name).copied()) {
             let message = format!("two layers are called `{name}`");
             let diagnostic = Diagnostic::error(Code::DuplicateName, entry.name.span, message);
             self.problems.push(diagnostic.at("again here").label(first, "first here"));
@@ -366,8 +370,13 @@ impl Expander {
     /// Something of the same name for other layers to read, after a reported error.
     fn stand_in(&mut self, entry: &LayerEntry) -> String {
         let kind = Name { text: String::new(), span: entry.kind.span };
-        self.layers.push(LayerEntry { kind, settings: Map::absent(entry.span), ..entry.clone() });
+        self.push(LayerEntry { kind, settings: Map::absent(entry.span), ..entry.clone() });
         entry.name.text.clone()
+    }
+
+    fn push(&mut self, layer: LayerEntry) {
+        self.names.entry(layer.name.text.clone()).or_insert(layer.name.span);
+        self.layers.push(layer);
     }
 
     /// The scope within a block and how often it stands there. The settings of the use are evaluated already.

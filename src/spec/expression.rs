@@ -13,6 +13,8 @@ pub(super) type Scope = BTreeMap<String, Data>;
 
 /// Nested parentheses and signs.
 const DEEPEST: usize = 40;
+/// Parameters among which the one that was meant is sought.
+const MOST_GUESSED: usize = 200;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Number {
@@ -49,7 +51,7 @@ pub(super) fn evaluate(text: &str, span: Span, scope: &Scope) -> Result<Option<D
         let span = at.map_or(span, |at| Span { start: offset(at), end: offset(at + unknown.len()) });
         let message = format!("there is no parameter `{unknown}`");
         let mut diagnostic = Diagnostic::error(Code::UnknownParameter, span, message);
-        diagnostic = match closest(unknown, scope.keys().map(String::as_str)) {
+        diagnostic = match closest(unknown, scope.keys().take(MOST_GUESSED).map(String::as_str)) {
             Some(known) if at.is_some() => diagnostic.fix(Fix::maybe(format!("did you mean `{known}`?"), span, known)),
             Some(known) => diagnostic.note(format!("did you mean `{known}`?")),
             None => diagnostic.note("parameters are defined in the section `params`"),

@@ -253,18 +253,24 @@ pub(super) fn take_name(kind: &Name, mut settings: Map) -> (Name, bool, Map) {
 /// of the kind there are so far.
 pub(super) fn name_layers(layers: &mut [LayerEntry]) {
     let mut taken: BTreeSet<String> = layers.iter().filter(|l| l.named).map(|l| l.name.text.clone()).collect();
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for layer in layers {
         let kind = &layer.kind;
-        let count = counts.entry(kind.text.clone()).or_default();
+        let (count, next) = counts.entry(kind.text.clone()).or_default();
         *count += 1;
         if layer.named {
             continue;
         }
-        let free = (*count..).map(|n| format!("{}{n}", kind.text)).find(|name| !taken.contains(name));
-        let name = Name { text: free.unwrap_or_default(), span: kind.span };
-        taken.insert(name.text.clone());
-        layer.name = name;
+        // Of the numbers before `next`, those from the last count on are taken.
+        let mut number = (*count).max(*next);
+        let mut text = format!("{}{number}", kind.text);
+        while taken.contains(&text) {
+            number += 1;
+            text = format!("{}{number}", kind.text);
+        }
+        *next = number + 1;
+        taken.insert(text.clone());
+        layer.name = Name { text, span: kind.span };
     }
 }
 
