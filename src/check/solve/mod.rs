@@ -7,7 +7,7 @@ mod apply;
 mod candidates;
 
 use super::{Layer, examine_once};
-use crate::diag::{Code, Diagnostic, Fix, Severity};
+use crate::diag::{Code, Diagnostic, Fix, Label, Severity};
 use crate::source::Span;
 use crate::spec::{self, Spec};
 use candidates::{Candidate, candidates};
@@ -94,9 +94,31 @@ pub(super) fn solve(spec: &Spec, problems: &mut [Diagnostic]) {
         let mut seen = BTreeSet::new();
         let mut fixes: Vec<Fix> = good.into_iter().map(|(_, fix)| fix).filter(|fix| seen.insert(key(fix))).collect();
         fixes.truncate(MOST_FIXES);
+        let own = expanded.layers.get(failing).map_or(place, |l| l.span);
+        let input = spec.sections.get("input").map(|s| s.value.span);
+        point_at_others(report, &fixes, own.to(place), input);
         report.fixes = fixes;
     }
     problems.iter_mut().filter(|d| of_shapes(d.code)).for_each(|d| d.fixes.truncate(MOST_FIXES));
+}
+
+/// Shows the places of fixes that lie outside of the layer that the report is about: what is wrong may be there.
+fn point_at_others(report: &mut Diagnostic, fixes: &[Fix], own: Span, input: Option<Span>) {
+    for fix in fixes {
+        let Some(edit) = fix.edits.first() else { continue };
+        let near = |label: &Label| {
+            let both = input.is_some_and(|input| holds(input, edit.span) && holds(input, label.span));
+            both || holds(label.span, edit.span) || holds(edit.span, label.span)
+        };
+        let known = report.labels.iter().any(near);
+        if !holds(own, edit.span) && !known {
+            let what = match fix.title.rsplit_once(": ") {
+                Some((_, value)) => format!("with {value} here it would fit"),
+                None => "another size here would fit".to_string(),
+            };
+            report.labels.push(Label { span: edit.span, text: what });
+        }
+    }
 }
 
 /// A report and what its spec is like with an edit.
