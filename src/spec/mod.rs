@@ -12,6 +12,7 @@ mod expand;
 mod expression;
 mod format;
 mod include;
+mod mistake;
 mod read;
 mod set;
 pub mod vary;

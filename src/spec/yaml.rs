@@ -3,7 +3,7 @@
 //! Works on parser events because those have both ends of every node. Accepts YAML 1.2's core schema, aliases and merge
 //! keys (`<<`). Depth, length and the unfolding of aliases are limited, so that no text can exhaust memory or stack.
 
-use super::{Data, Gathering, Layout, Map, Name, Setting, Value};
+use super::{Data, Gathering, Layout, Map, Name, Setting, Value, mistake};
 use crate::diag::{Code, Diagnostic};
 use crate::source::Span;
 use serde_yaml::granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, StructureStyle, options};
@@ -71,7 +71,7 @@ impl Builder {
         let mut root = None;
         let options = options! { emit_comments: false };
         for event in Parser::new_from_str_with_options(text, options) {
-            let (event, span) = event.map_err(|e| Box::new(self.syntax(&e)))?;
+            let (event, span) = event.map_err(|e| Box::new(self.syntax(&e, text)))?;
             let place = Span { start: self.at(span.start), end: self.at(span.end) };
             let tag_place = span.tag_span().map_or(place, |t| Span { start: self.at(t.start), end: self.at(t.end) });
             let complete = match event {
@@ -133,12 +133,11 @@ impl Builder {
         self.offset.saturating_add(u32::try_from(byte).unwrap_or(u32::MAX))
     }
 
-    fn syntax(&self, error: &ScanError) -> Diagnostic {
+    fn syntax(&self, error: &ScanError, text: &str) -> Diagnostic {
         let at = self.at(*error.marker());
-        let span = Span { start: at, end: at };
         match error.kind() {
-            ErrorKind::RecursionLimitExceeded => self.too_deep(span),
-            _ => Diagnostic::error(Code::InvalidYaml, span, "this is not valid YAML").at(error.info()),
+            ErrorKind::RecursionLimitExceeded => self.too_deep(Span { start: at, end: at }),
+            _ => mistake::diagnose(text, at.saturating_sub(self.offset) as usize, self.offset, &error.info()),
         }
     }
 
