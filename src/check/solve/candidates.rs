@@ -14,6 +14,9 @@ pub(super) struct Candidate {
     pub layer: String,
 }
 
+/// Numbers that may be edited or taken over: far more than any size, and ten times that is a number still.
+const LARGEST: u64 = 1 << 40;
+
 /// Layers before the failing one that are looked at.
 const REACH: usize = 60;
 
@@ -68,7 +71,9 @@ fn usual(spec: &Spec) -> Usual {
     let mut usual = Usual::new();
     for entry in &spec.layers {
         for setting in &entry.settings.entries {
-            if let Data::Integer(n) = setting.value.data {
+            if let Data::Integer(n) = setting.value.data
+                && n.unsigned_abs() <= LARGEST
+            {
                 let key = (entry.kind.text.clone(), setting.key.text.clone());
                 *usual.entry(key).or_default().entry(n).or_default() += 1;
             }
@@ -81,10 +86,10 @@ fn usual(spec: &Spec) -> Usual {
 fn literals(spec: &Spec) -> BTreeSet<Span> {
     fn within(value: &Value, spans: &mut BTreeSet<Span>) {
         match &value.data {
-            Data::Integer(_) => drop(spans.insert(value.span)),
+            Data::Integer(n) if n.unsigned_abs() <= LARGEST => drop(spans.insert(value.span)),
             Data::List(items) => items.iter().for_each(|item| within(item, spans)),
             Data::Map(Map { entries, .. }) => entries.iter().for_each(|s| within(&s.value, spans)),
-            Data::Null | Data::Flag(_) | Data::Real(_) | Data::Text(_) => {}
+            Data::Null | Data::Flag(_) | Data::Integer(_) | Data::Real(_) | Data::Text(_) => {}
         }
     }
     let mut spans = BTreeSet::new();
@@ -184,7 +189,9 @@ impl Found {
         for (axis, value) in sizes.iter().enumerate() {
             let Some(n) = of(value).filter(|_| self.written.contains(&value.span)) else { continue };
             let common: &[i64] = if axis == 0 && sizes.len() == 3 { &[1, 3] } else { &[28, 32, 64, 224, 227] };
-            let other = sizes.get(3 - axis).filter(|_| axis > 0).and_then(of);
+            // The other side of an image.
+            let other =
+                [None, Some(2), Some(1)].get(axis).copied().flatten().and_then(|i: usize| sizes.get(i)).and_then(of);
             for number in near(n).into_iter().chain(common.iter().copied()).chain(other).chain(numbers.iter().copied())
             {
                 if number < 1 || number == n {
