@@ -16,6 +16,7 @@
 //! | [`target`] | the machine that code is made for |
 //! | [`spec`] | text → [`spec::Spec`]: the tree as written, every value with its place |
 //! | [`check`] | Spec → [`check::Network`]: layers resolved, every shape with its derivation |
+//! | [`compare`] | two Networks → what they differ in, and what that can change |
 //! | [`editor`] | what an editor asks: schema, diagnostics, completion, hover |
 //! | [`picture`] | Network → a picture of it, as SVG |
 //! | [`graph`] | Network → [`graph::Graph`]: the tensor IR |
@@ -58,6 +59,7 @@
 pub mod check;
 pub mod cli;
 pub mod codegen;
+pub mod compare;
 pub mod diag;
 pub mod driver;
 pub mod editor;

@@ -36,6 +36,8 @@ pub enum Command {
     Time(Time),
     /// Print a stage of the compiler
     Dump(Dump),
+    /// Tell what two networks differ in, and what each difference can change
+    Diff(super::diff::Diff),
     /// Write specs in canonical form, or convert them between YAML and the netc language
     Fmt(super::fmt::Fmt),
     /// Draw a network with its shapes, as SVG
@@ -59,6 +61,7 @@ impl Command {
             Command::Fit(c) => c.spec.format,
             Command::Time(c) => c.spec.format,
             Command::Dump(c) => c.spec.format,
+            Command::Diff(c) => c.format,
             Command::Fmt(_) => Format::Text,
             Command::Graph(c) => c.spec.format,
             Command::Schema(_) | Command::Lsp(_) => Format::Json,
@@ -325,7 +328,7 @@ pub struct Dump {
 }
 
 /// A change of the spec; what its path and value must be is up to the spec.
-fn assignment(text: &str) -> Result<String, String> {
+pub(super) fn assignment(text: &str) -> Result<String, String> {
     match text.contains('=') {
         true => Ok(text.to_owned()),
         false => Err("it has no `=`: write layer.field=value or section.field=value, as conv1.stride=2".to_owned()),

@@ -7,6 +7,7 @@ mod arguments;
 mod check;
 mod comparison;
 mod compile;
+mod diff;
 mod dump;
 mod eval;
 mod explain;
@@ -69,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Fit(arguments) => fit::fit(arguments, &mut output),
         Command::Time(time) => time::time(time, &mut output),
         Command::Dump(dump) => dump::dump(dump, &mut output),
+        Command::Diff(diff) => diff::diff(diff, &mut output),
         Command::Fmt(fmt) => fmt::fmt(fmt, &mut output),
         Command::Graph(graph) => graph::graph(graph, &mut output),
         Command::Schema(_) => schema::schema(&mut output),
