@@ -140,7 +140,7 @@ fn edited(text: &str, edits: &Value) -> String {
     out
 }
 
-const URI: &str = "file:///work/t.yaml";
+const URI: &str = "file:///home/user/t.yaml";
 
 const GOOD: &str = "net: t  # ÷×ä 😀
 input: {name: image, shape: [3, 224, 224]}
