@@ -34,6 +34,7 @@ fn known(architecture: &str) -> String {
     std::iter::once("native").chain(fitting).collect::<Vec<_>>().join(", ")
 }
 
+/// Only code generation needs LLVM's back ends: telling what the host is does not wait for them.
 fn initialize() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -45,7 +46,6 @@ fn initialize() {
 
 /// The machine netc runs on.
 pub fn host() -> Target {
-    initialize();
     let triple = TargetMachine::get_default_triple();
     let triple = TargetMachine::normalize_triple(&triple).as_str().to_string_lossy().into_owned();
     let cpu = TargetMachine::get_host_cpu_name().to_string();
