@@ -37,28 +37,30 @@ pub struct Ranked {
 }
 
 /// What to run on.
-enum Source {
+pub(crate) enum Source {
     Image(Image<'static>),
     Values(Vec<f32>),
 }
 
+/// Something to run on, and what is known of it.
+pub(crate) struct Sample {
+    /// What it is called in predictions and errors.
+    pub(crate) name: String,
+    /// Its file; empty if it comes from a data set.
+    path: PathBuf,
+    source: Source,
+    answer: Option<Answer>,
+}
+
+/// What is to be done with a batch of samples of one kind.
+type Act<'a> = dyn FnMut(&[Sample]) -> Result<()> + 'a;
+
 /// Runs the network on files: images (PNG, JPEG) and tensors (.npy, .safetensors; a batch of preprocessed images).
 pub fn predict(session: &mut Session, paths: &[PathBuf], observer: &mut dyn Observer) -> Result<Vec<Prediction>> {
     let manifest = session.manifest().clone();
-    let mut runner = Runner::new(session, paths.len());
-    for path in paths {
-        if decode::is_image_name(path) {
-            let name = path.display().to_string();
-            runner.add(name, path, Source::Image(decode::image(path)?), None, observer)?;
-            continue;
-        }
-        let (count, values) = read_tensor(path, &manifest)?;
-        for (index, image) in values.chunks_exact((values.len() / count.max(1)).max(1)).enumerate() {
-            let name = if count == 1 { path.display().to_string() } else { format!("{}[{index}]", path.display()) };
-            runner.add(name, path, Source::Values(image.to_vec()), None, observer)?;
-        }
-    }
-    runner.finish(observer)
+    let mut runner = Runner::new(session, paths.len(), observer);
+    read_files(paths, &[&manifest], &mut |batch| runner.run(batch))?;
+    Ok(runner.done)
 }
 
 /// Runs the network on samples of a data set.
@@ -68,7 +70,10 @@ pub fn predict_samples(
     indices: &[usize],
     observer: &mut dyn Observer,
 ) -> Result<Vec<Prediction>> {
-    let mut runner = Runner::new(session, indices.len());
+    let size = session.manifest().batch;
+    let mut runner = Runner::new(session, indices.len(), observer);
+    let mut act = |batch: &[Sample]| runner.run(batch);
+    let mut collector = Collector { size, waiting: Vec::new(), act: &mut act };
     for &index in indices {
         if index >= dataset.len() {
             return Err(Error::Request(format!("there is no sample {index}: the data have {}", dataset.len())));
@@ -78,94 +83,121 @@ pub fn predict_samples(
             Input::Image(image) => Source::Image(image.into_owned()),
             Input::Tensor(values) => Source::Values(values),
         };
-        runner.add(format!("test image {index}"), Path::new(""), source, Some(sample.answer), observer)?;
+        let (name, answer) = (format!("test image {index}"), Some(sample.answer));
+        collector.add(Sample { name, path: PathBuf::new(), source, answer })?;
     }
-    runner.finish(observer)
+    collector.finish()?;
+    Ok(runner.done)
 }
 
-/// Collects sources of one kind until a batch is full.
+/// Reads files and hands their contents to `act` in batches that suit all of `manifests`, which agree about their size.
+pub(crate) fn read_files(paths: &[PathBuf], manifests: &[&Manifest], act: &mut Act<'_>) -> Result<()> {
+    let size = manifests.first().map_or(1, |manifest| manifest.batch);
+    let mut collector = Collector { size, waiting: Vec::new(), act };
+    for path in paths {
+        if decode::is_image_name(path) {
+            let (name, source) = (path.display().to_string(), Source::Image(decode::image(path)?));
+            collector.add(Sample { name, path: path.clone(), source, answer: None })?;
+            continue;
+        }
+        let mut read = (0, Vec::new());
+        for manifest in manifests {
+            read = read_tensor(path, manifest)?;
+        }
+        let (count, values) = read;
+        for (index, image) in values.chunks_exact((values.len() / count.max(1)).max(1)).enumerate() {
+            let name = if count == 1 { path.display().to_string() } else { format!("{}[{index}]", path.display()) };
+            collector.add(Sample { name, path: path.clone(), source: Source::Values(image.to_vec()), answer: None })?;
+        }
+    }
+    collector.finish()
+}
+
+/// Collects samples of one kind until a batch is full.
+struct Collector<'a, 'b> {
+    size: usize,
+    waiting: Vec<Sample>,
+    act: &'a mut Act<'b>,
+}
+
+impl Collector<'_, '_> {
+    fn add(&mut self, sample: Sample) -> Result<()> {
+        let same_kind =
+            |first: &Sample| matches!(first.source, Source::Image(_)) == matches!(sample.source, Source::Image(_));
+        if self.waiting.len() == self.size || !self.waiting.first().is_none_or(same_kind) {
+            self.finish()?;
+        }
+        if let Source::Values(values) = &sample.source
+            && let Some(value) = strange(values)
+        {
+            return Err(Error::Request(format!("{} {}", sample.name, holds(value))));
+        }
+        self.waiting.push(sample);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        (self.act)(&std::mem::take(&mut self.waiting))
+    }
+}
+
+/// The batch of `size` that samples of one kind are.
+pub(crate) fn prepare(geometry: &Geometry, samples: &[Sample], size: usize) -> Result<Batch> {
+    let mut images = Vec::new();
+    let mut values = Vec::new();
+    for sample in samples {
+        match &sample.source {
+            Source::Image(image) => images.push(image.clone()),
+            Source::Values(one) => values.extend_from_slice(one),
+        }
+    }
+    if values.is_empty() {
+        return prepare_images(geometry, &images, size).map_err(|(index, cause)| {
+            let Sample { name, path, .. } = &samples[index];
+            match path.as_os_str().is_empty() {
+                true => Error::Request(format!("{name} {cause}")),
+                false => Error::file(path, cause),
+            }
+        });
+    }
+    values.resize(size * geometry.values(), 0.0);
+    let (inputs, labels, targets) = (Inputs::Values(values), Vec::new(), Vec::new());
+    Ok(Batch { images: samples.len(), inputs, labels, targets })
+}
+
+/// Runs batches and keeps what comes out.
 struct Runner<'a> {
     session: &'a mut Session,
+    observer: &'a mut dyn Observer,
     geometry: Geometry,
-    waiting: Vec<(Prediction, PathBuf, Source)>,
     done: Vec<Prediction>,
     expected: usize,
 }
 
 impl<'a> Runner<'a> {
-    fn new(session: &'a mut Session, expected: usize) -> Runner<'a> {
+    fn new(session: &'a mut Session, expected: usize, observer: &'a mut dyn Observer) -> Runner<'a> {
         let geometry = Geometry::new(session.manifest());
-        Runner { session, geometry, waiting: Vec::new(), done: Vec::new(), expected }
+        Runner { session, observer, geometry, done: Vec::new(), expected }
     }
 
-    fn add(
-        &mut self,
-        name: String,
-        path: &Path,
-        source: Source,
-        answer: Option<Answer>,
-        observer: &mut dyn Observer,
-    ) -> Result<()> {
-        let same_kind = |(_, _, first): &(Prediction, PathBuf, Source)| {
-            matches!(first, Source::Image(_)) == matches!(source, Source::Image(_))
-        };
-        if self.waiting.len() == self.session.manifest().batch || !self.waiting.first().is_none_or(same_kind) {
-            self.run(observer)?;
-        }
-        if let Source::Values(values) = &source
-            && let Some(value) = strange(values)
-        {
-            return Err(Error::Request(format!("{name} {}", holds(value))));
-        }
-        self.waiting.push((Prediction { name, output: Vec::new(), answer }, path.to_owned(), source));
-        Ok(())
-    }
-
-    fn run(&mut self, observer: &mut dyn Observer) -> Result<()> {
-        if self.waiting.is_empty() {
-            return Ok(());
-        }
+    fn run(&mut self, samples: &[Sample]) -> Result<()> {
         let size = self.session.manifest().batch;
         let outputs: usize = self.session.manifest().output_shape.iter().product();
-        let mut images = Vec::new();
-        let mut values = Vec::new();
-        for (_, _, source) in &self.waiting {
-            match source {
-                Source::Image(image) => images.push(image.clone()),
-                Source::Values(one) => values.extend_from_slice(one),
-            }
-        }
-        let batch = if values.is_empty() {
-            prepare_images(&self.geometry, &images, size).map_err(|(index, cause)| {
-                let (prediction, path, _) = &self.waiting[index];
-                match path.as_os_str().is_empty() {
-                    true => Error::Request(format!("{} {cause}", prediction.name)),
-                    false => Error::file(path, cause),
-                }
-            })?
-        } else {
-            values.resize(size * self.geometry.values(), 0.0);
-            let (inputs, labels, targets) = (Inputs::Values(values), Vec::new(), Vec::new());
-            Batch { images: self.waiting.len(), inputs, labels, targets }
-        };
-        feed(self.session, &batch, "infer")?;
-        let rows = self.session.infer()?.chunks_exact(outputs.max(1));
-        for ((mut prediction, _, _), row) in self.waiting.drain(..).zip(rows) {
+        feed(self.session, &prepare(&self.geometry, samples, size)?, "infer")?;
+        for (sample, row) in samples.iter().zip(self.session.infer()?.chunks_exact(outputs.max(1))) {
             if let Some(value) = strange(row) {
-                return Err(Error::Request(format!("{} {}", prediction.name, overflow(value))));
+                return Err(Error::Request(format!("{} {}", sample.name, overflow(value))));
             }
-            prediction.output = row.to_vec();
-            self.done.push(prediction);
+            let (name, answer) = (sample.name.clone(), sample.answer.clone());
+            self.done.push(Prediction { name, output: row.to_vec(), answer });
         }
-        match observer.evaluate(self.done.len(), self.expected.max(self.done.len())) {
+        match self.observer.evaluate(self.done.len(), self.expected.max(self.done.len())) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(Error::Stopped),
         }
-    }
-
-    fn finish(mut self, observer: &mut dyn Observer) -> Result<Vec<Prediction>> {
-        self.run(observer)?;
-        Ok(self.done)
     }
 }
 
