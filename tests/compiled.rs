@@ -10,11 +10,11 @@ mod support;
 use netc::check;
 use netc::codegen;
 use netc::diag::{self, Diagnostic};
-use netc::graph::Graph;
 use netc::graph::interpret::{Outcome, Precision, Tensor, interpret};
 use netc::graph::random::random_arguments;
+use netc::graph::{Graph, layer_output};
 use netc::kernel::interpret::Order;
-use netc::passes::functions;
+use netc::passes::{functions, functions_with_layers};
 use netc::source::Sources;
 use netc::spec::{self, Data};
 use netc::target::Target;
@@ -71,6 +71,23 @@ fn random_programs_run_compiled_as_interpreted() {
         for graph in random::program(seed).graphs {
             climb(&format!("{} of {seed} on {}", graph.name, target.cpu), &graph, seed, &target);
         }
+    }
+}
+
+/// A function whose results are those of all layers, also of layers that only pass on what they read.
+#[test]
+fn every_layers_result_is_given_on_request() {
+    let text = "net t\ninput image [3, 9, 9]\ndropout(0.5)\nconv a(4, 3, padding: 1)\nbatchnorm -> relu -> lrn(3)\n\
+                from [lrn1, relu1] -> add\nmaxpool m(3, 2)\nfrom [m, m] -> concat -> flatten -> dropout(0.5) -> linear(6)\n\
+                relu -> softmax\n";
+    let (network, _) = check::network_from_text("t.netc", text).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let graphs = functions_with_layers(&network, 2).unwrap().graphs;
+    assert_eq!(graphs.iter().map(|g| g.name.as_str()).collect::<Vec<_>>(), ["init", "preprocess", "infer"]);
+    let names: Vec<&str> = graphs[2].outputs.iter().map(|(name, _)| name.as_str()).collect();
+    let layers: Vec<String> = network.layers().map(|(_, layer)| layer_output(&layer.name)).collect();
+    assert_eq!(names, layers.iter().map(String::as_str).chain(["output"]).collect::<Vec<_>>());
+    for (seed, graph) in graphs.iter().enumerate() {
+        climb(&graph.name, graph, seed as u64, &codegen::host());
     }
 }
 

@@ -254,7 +254,8 @@ pub struct Function {
     /// Inputs. `init`: `seed`. `preprocess`: the input's name, u8. `infer`: the input's name, f32. `train`: that,
     /// `labels` (i32) or `targets` (f32), then those of `learning_rate` (`f32 []`), `step` (`i32 []`) and `seed` (`i32 [2]`) that it uses.
     pub inputs: Vec<Port>,
-    /// Outputs. `preprocess`: the normalised batch under the input's name, f32. `infer`: `output`. `train`: `loss` (`f32 []`) and `output`.
+    /// Outputs. `preprocess`: the normalised batch under the input's name, f32. `infer`: `output`, after every layer's result
+    /// if it was compiled to give them. `train`: `loss` (`f32 []`) and `output`.
     pub outputs: Vec<Port>,
     /// Symbols of the single kernels in order, each an [`EntryPoint`] too: running them all is running the function.
     pub kernels: Vec<KernelInfo>,

@@ -46,10 +46,13 @@ pub fn target(name: &str) -> Result<Target, Failure> {
 
 /// Compiles a network as far as its kernels.
 pub fn build(network: &Network, options: &Options) -> Result<Built, Failure> {
-    let functions = front::functions(network, options.batch, options.train)?;
-    let plans: Vec<Plan> = functions.graphs.iter().map(|graph| plan::plan(graph, &options.target)).collect();
-    let kernels = plans.iter().map(|plan| kernel::kernels(plan, &options.target)).collect();
-    Ok(Built { functions, plans, kernels })
+    Ok(built(front::functions(network, options.batch, options.train)?, &options.target))
+}
+
+fn built(functions: Functions, target: &Target) -> Built {
+    let plans: Vec<Plan> = functions.graphs.iter().map(|graph| plan::plan(graph, target)).collect();
+    let kernels = plans.iter().map(|plan| kernel::kernels(plan, target)).collect();
+    Built { functions, plans, kernels }
 }
 
 impl Built {
@@ -102,10 +105,19 @@ pub fn compile(
     folder: &Path,
     cache: Option<&Cache>,
 ) -> Result<Compiled, Failure> {
-    let built = build(network, options)?;
+    write(network, &build(network, options)?, &options.target, folder, cache)
+}
+
+fn write(
+    network: &Network,
+    built: &Built,
+    target: &Target,
+    folder: &Path,
+    cache: Option<&Cache>,
+) -> Result<Compiled, Failure> {
     built.verify()?;
     let store = Kernels::of(cache);
-    let program = program::program(network, &built.functions, &built.plans, &built.kernels, &options.target, &store);
+    let program = program::program(network, &built.functions, &built.plans, &built.kernels, target, &store);
     let files = program.write(folder).map_err(|e| Failure::Environment(e.to_string()))?;
     let (kernels_compiled, kernels_reused) = store.counts();
     if let (Some(cache), 1..) = (cache, kernels_compiled) {
@@ -116,7 +128,16 @@ pub fn compile(
 
 /// The folder of a compiled network in the cache; compiles it if it is not there.
 pub fn cached(network: &Network, options: &Options, cache: &Cache) -> Result<PathBuf, Failure> {
-    let description = format!("{network:?}");
-    let key = cache::key(&[&cache::build(), &description, &format!("{options:?}")]);
+    let key = cache::key(&[&cache::build(), &format!("{network:?}"), &format!("{options:?}")]);
     cache.folder(&format!("{}-{key}", network.name), |folder| compile(network, options, folder, Some(cache)).map(drop))
+}
+
+/// As [`cached`], for inference that gives every layer's result, called by [`layer_output`](crate::graph::layer_output).
+pub fn cached_with_layers(network: &Network, batch: usize, target: &Target, cache: &Cache) -> Result<PathBuf, Failure> {
+    let key = cache::key(&[&cache::build(), &format!("{network:?}"), &format!("{batch} {target:?}"), "layers"]);
+    cache.folder(&format!("{}-{key}", network.name), |folder| {
+        let functions = crate::passes::functions_with_layers(network, batch);
+        let built = built(functions.map_err(|bug| Failure::Bug(bug.to_string()))?, target);
+        write(network, &built, target, folder, Some(cache)).map(drop)
+    })
 }

@@ -1,7 +1,7 @@
 //! From a checked network to the graphs of its functions.
 //!
 //! `init` writes every state, `preprocess` does the arithmetic from pixels to input, `infer` is the network with
-//! running statistics and without dropout, `train` is the forward pass of a training step with its loss, ready to be
+//! running statistics and without dropout, and gives every layer's result if asked for, `train` is the forward pass of a training step with its loss, ready to be
 //! differentiated. All of a program's functions list the same states.
 
 use super::{Bug, Builder, ConvGeometry, Graph, Initializer, LrnGeometry, Op, State, StateId, Type, ValueId};
@@ -18,6 +18,8 @@ pub enum Mode {
     Preprocess,
     /// The network's result for a batch.
     Infer,
+    /// As `Infer`, and what every layer gives besides, called by [`layer_output`].
+    Layers,
     /// A training step up to the loss.
     Train,
 }
@@ -37,6 +39,11 @@ fn stream_of(name: &str, first: u32, taken: &mut BTreeSet<u32>) -> u32 {
     stream
 }
 
+/// What the result of the layer called `name` is called where every layer's result is given.
+pub fn layer_output(name: &str) -> String {
+    format!("{name}.y")
+}
+
 /// The graph of one function for batches of `batch`. `train` says whether the program can train: its functions then
 /// list the optimizer's states.
 ///
@@ -47,8 +54,7 @@ pub fn lower(network: &Network, mode: Mode, batch: usize, train: bool) -> Result
     match mode {
         Mode::Init => init(network, &states),
         Mode::Preprocess => preprocess(network, &states, batch),
-        Mode::Infer => forward(network, &states, batch, false),
-        Mode::Train => forward(network, &states, batch, true),
+        Mode::Infer | Mode::Layers | Mode::Train => forward(network, &states, batch, mode),
     }
 }
 
@@ -151,7 +157,8 @@ fn preprocess(network: &Network, states: &[State], batch: usize) -> Result<Graph
     Ok(b.finish())
 }
 
-fn forward(network: &Network, states: &[State], batch: usize, train: bool) -> Result<Graph, Bug> {
+fn forward(network: &Network, states: &[State], batch: usize, mode: Mode) -> Result<Graph, Bug> {
+    let train = mode == Mode::Train;
     let mut lowering = Lowering {
         b: Builder::new(if train { "train" } else { "infer" }, states),
         network,
@@ -178,6 +185,12 @@ fn forward(network: &Network, states: &[State], batch: usize, train: bool) -> Re
             (false, _) => lowering.layer(id, layer)?,
         };
         lowering.values.insert(id, value);
+    }
+    if mode == Mode::Layers {
+        for (id, layer) in network.layers() {
+            let value = lowering.values.get(&id).ok_or_else(|| Bug(format!("layer {} has no value", layer.name)))?;
+            lowering.b.output(&layer_output(&layer.name), *value);
+        }
     }
     lowering.results(last, loss)
 }

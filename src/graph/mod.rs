@@ -23,7 +23,7 @@ pub mod verify;
 pub use crate::geometry::{Padding, PoolGeometry};
 use crate::source::Span;
 pub use build::Builder;
-pub use lower::{Mode, lower};
+pub use lower::{Mode, layer_output, lower};
 pub use shapes::{Type, result_types};
 pub use verify::verify;
 

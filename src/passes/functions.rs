@@ -14,6 +14,17 @@ pub fn functions(network: &Network, batch: usize, train: bool) -> Result<Functio
     functions_observed(network, batch, train, |_, _| {})
 }
 
+/// The functions of a program that shows its work: `init`, `preprocess`, and an `infer` that gives every layer's result too,
+/// called by [`layer_output`](crate::graph::layer_output).
+///
+/// # Errors
+/// As [`functions`].
+pub fn functions_with_layers(network: &Network, batch: usize) -> Result<Functions, Bug> {
+    let graph = |mode| run(lower(network, mode, batch, false)?, PASSES, |_, _| {});
+    let graphs = [Mode::Init, Mode::Preprocess, Mode::Layers].into_iter().map(graph).collect::<Result<_, Bug>>()?;
+    Ok(Functions { graphs })
+}
+
 /// As [`functions`], and shows each graph to `observe` after each step that makes it: `lower`, `differentiate`, and the
 /// passes by their names.
 ///

@@ -7,7 +7,7 @@
 mod functions;
 pub mod simplify;
 
-pub use functions::{functions, functions_observed};
+pub use functions::{functions, functions_observed, functions_with_layers};
 
 use crate::graph::{Bug, Graph, verify};
 
