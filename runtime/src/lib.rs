@@ -34,6 +34,7 @@
 //! | [`journal`] | the run folder: weights, checkpoints, log |
 //! | [`evaluate`] | loss, top-1, top-5 |
 //! | [`predict`] | classes of images and tensors |
+//! | [`contrast`] | how far apart what two programs compute is |
 //! | [`observer`] | who is told how far things are |
 //! | [`progress`] | an observer that draws bars on a terminal |
 //! | [`error`] | what can go wrong, and whose matter it is |
@@ -53,6 +54,7 @@
 //! ```
 
 pub mod checkpoint;
+pub mod contrast;
 pub mod data;
 pub mod error;
 pub mod evaluate;

@@ -129,6 +129,11 @@ impl Session {
         self.output("infer", "output")
     }
 
+    /// The result called `name` of the last [`Session::infer`].
+    pub fn inferred(&self, name: &str) -> Result<&[f32]> {
+        self.output("infer", name)
+    }
+
     /// One training step on the batch in [`Session::batch_mut`] and its labels or targets. Step counts from 0 over
     /// the whole of training.
     pub fn train(&mut self, learning_rate: f32, step: u64, seed: u64) -> Result<StepResult> {

@@ -1,20 +1,24 @@
 //! `netc diff`: what two networks differ in, and what each difference can change.
 
-use super::arguments::{Format, assignment};
+use super::arguments::{Format, Machine, assignment, seed};
 use super::output::Output;
+use super::parting;
 use crate::check::Network;
 use crate::check::report::{Column, columns, grouped, scaled};
 use crate::compare::{Comparison, Effect, compare};
 use crate::driver::{self, Failure};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use std::path::{Path, PathBuf};
 
 /// `netc diff`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Differences change nothing (names, other ways to write the same), training only, the images that \
-                        go in, results, or shapes, so that the weights of one do not fit the other.\nThe exit code is 0 \
-                        whether or not they differ."
+                        go in, results, or shapes, so that the weights of one do not fit the other.\nWith --run, both \
+                        networks run on the same images: without images on random ones, without --weights with the \
+                        initial weights of A, which B's layers of the same shapes take over.\nThe exit code is 0 \
+                        whether or not they differ.",
+    group = ArgGroup::new("how").args(["threads", "device", "algorithm", "cache"]).multiple(true).requires("run")
 )]
 pub struct Diff {
     /// A spec
@@ -23,22 +27,51 @@ pub struct Diff {
     /// Another
     #[arg(value_name = "B")]
     pub b: PathBuf,
+    /// Run both on the same images, and tell how far apart each layer's numbers are and where they first part
+    #[arg(long)]
+    pub run: bool,
+    /// With --run: images (PNG, JPEG) or tensors (.safetensors, .npy) of the input's shape with a leading batch
+    #[arg(value_name = "IMAGE|TENSOR", requires = "run")]
+    pub inputs: Vec<PathBuf>,
+    /// With --run: weights (.safetensors) for both
+    #[arg(long, value_name = "FILE", requires = "run")]
+    pub weights: Option<PathBuf>,
+    /// With --run: seed of random images and initial weights [default: 0]
+    #[arg(long, value_name = "N", value_parser = seed, allow_negative_numbers = true, requires = "run")]
+    pub seed: Option<u64>,
     /// Change a value of both, as conv1.stride=2; may be repeated
     #[arg(long = "set", value_name = "PATH=VALUE", value_parser = assignment)]
     pub sets: Vec<String>,
     /// Write results as text or as json
     #[arg(long, value_enum, hide_possible_values = true, default_value_t = Format::Text)]
     pub format: Format,
+    /// The machine.
+    #[command(flatten)]
+    pub machine: Machine,
 }
 
 /// Compares two specs.
 pub fn diff(arguments: &Diff, output: &mut Output) -> Result<(), Failure> {
     let network =
         |path: &Path| -> Result<Network, Failure> { Ok(driver::check(driver::read(path, &arguments.sets)?)?.network) };
-    let found = compare(&network(&arguments.a)?, &network(&arguments.b)?);
+    let (a, b) = (network(&arguments.a)?, network(&arguments.b)?);
+    let found = compare(&a, &b);
+    let parting = match arguments.run {
+        true => Some(parting::run(arguments, [&a, &b], &found)?),
+        false => None,
+    };
     match arguments.format {
-        Format::Json => output.json(&json(&found)),
-        Format::Text => output.write(&text(&found, &arguments.a, &arguments.b)),
+        Format::Json => {
+            let mut told = json(&found);
+            if let Some(parting) = parting {
+                told["run"] = parting.json();
+            }
+            output.json(&told)
+        }
+        Format::Text => {
+            output.write(&text(&found, &arguments.a, &arguments.b))?;
+            parting.map_or(Ok(()), |parting| output.write(&parting.text()))
+        }
     }
 }
 
@@ -50,11 +83,6 @@ fn text(found: &Comparison, a: &Path, b: &Path) -> String {
     if found.differences.is_empty() {
         return format!("{} and {} are the same network\n", a.display(), b.display());
     }
-    let cut = |text: &str| match text.char_indices().nth(WIDEST) {
-        Some(_) => format!("{}…", text.chars().take(WIDEST - 1).collect::<String>()),
-        None if text.is_empty() => "–".to_string(),
-        None => text.to_string(),
-    };
     let mut rows = vec![["layer", "setting", "A", "B", "changes"].map(String::from).to_vec()];
     let mut last = "";
     for d in found.differences.iter().filter(|d| d.effect != Effect::Nothing) {
@@ -79,6 +107,7 @@ fn text(found: &Comparison, a: &Path, b: &Path) -> String {
         .collect();
     if !quiet.is_empty() {
         out.push_str(&wrapped(&format!("changes nothing: {}", quiet.join("; "))));
+        out.push('\n');
     }
     let totals = vec![
         vec![String::new(), "params".to_string(), "MACs".to_string()],
@@ -89,8 +118,17 @@ fn text(found: &Comparison, a: &Path, b: &Path) -> String {
     out
 }
 
+/// What stands in a cell for `text`.
+pub(super) fn cut(text: &str) -> String {
+    match text.char_indices().nth(WIDEST) {
+        Some(_) => format!("{}…", text.chars().take(WIDEST - 1).collect::<String>()),
+        None if text.is_empty() => "–".to_string(),
+        None => text.to_string(),
+    }
+}
+
 /// Words in lines of 80 columns.
-fn wrapped(text: &str) -> String {
+pub(super) fn wrapped(text: &str) -> String {
     let mut out = String::new();
     let mut at = 0;
     for word in text.split(' ') {
@@ -105,7 +143,7 @@ fn wrapped(text: &str) -> String {
         out.push_str(word);
         at += length;
     }
-    out.push_str("\n\n");
+    out.push('\n');
     out
 }
 

@@ -34,8 +34,18 @@ impl Machine {
 
     /// The network as a program at work, compiled if the cache does not have it.
     pub fn session(&self, network: &Network, options: &Options) -> Result<Session, Failure> {
+        self.start(|cache| driver::cached(network, options, cache))
+    }
+
+    /// As [`Machine::session`], for inference that gives every layer's result.
+    pub fn session_with_layers(&self, network: &Network, batch: usize) -> Result<Session, Failure> {
+        let target = driver::target("cpu")?;
+        self.start(|cache| driver::cached_with_layers(network, batch, &target, cache))
+    }
+
+    fn start(&self, program: impl FnOnce(&Cache) -> Result<PathBuf, Failure>) -> Result<Session, Failure> {
         let cache = Cache::at(self.cache.as_deref())?;
-        let folder = driver::cached(network, options, &cache).map_err(|failure| match failure {
+        let folder = program(&cache).map_err(|failure| match failure {
             Failure::Environment(text) if text.contains(&*cache.root().to_string_lossy()) => {
                 Failure::Environment(format!("{text}; name another folder for compiled programs with --cache DIR"))
             }

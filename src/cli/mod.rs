@@ -19,6 +19,7 @@ mod interrupt;
 mod lsp;
 mod machine;
 mod output;
+mod parting;
 mod progress;
 mod run;
 mod schema;

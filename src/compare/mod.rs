@@ -1,7 +1,8 @@
 //! What two networks differ in, and what each difference can change.
 //!
 //! Takes two [`Network`]s, gives a [`Comparison`]: layers are paired by an alignment of the two lists, so that a renamed or
-//! an added layer does not make all that follow it differ. Nothing is run.
+//! an added layer does not make all that follow it differ. Nothing is run; where the numbers part if both are, what is
+//! known of that place is in [`Comparison::at`].
 
 mod align;
 mod settings;
@@ -20,11 +21,16 @@ pub struct Comparison {
     pub differences: Vec<Difference>,
     /// Layers that have a partner.
     pub paired: usize,
+    /// All layers of both in order, each with its partner.
+    pub pairs: Vec<Pair>,
     /// Parameters of each.
     pub params: [u64; 2],
     /// Multiply-adds for an image of each.
     pub macs: [u64; 2],
 }
+
+/// A layer of each network, or of one of them what the other has none of.
+pub type Pair = [Option<LayerId>; 2];
 
 /// One difference.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,8 +99,33 @@ pub fn compare(a: &Network, b: &Network) -> Comparison {
         names: [a.name.clone(), b.name.clone()],
         differences,
         paired: partner.len(),
+        pairs: pairs.iter().map(|&(i, j)| [i.map(|i| lists[0][i].0), j.map(|j| lists[1][j].0)]).collect(),
         params: [a, b].map(Network::param_count),
         macs: [a, b].map(Network::macs),
+    }
+}
+
+impl Comparison {
+    /// The differences that may be why two layers of a pair give other numbers though all before them give the same: their
+    /// own, those of what only one network has on the way to them, and for the input those of the images.
+    pub fn at(&self, networks: [&Network; 2], layers: [LayerId; 2]) -> Vec<&Difference> {
+        let [left, right] = [0, 1].map(|side| networks[side].layer(layers[side]));
+        let mut places = BTreeSet::from([place(left, right)]);
+        if left.kind == LayerKind::Input {
+            places.insert("preprocess".to_string());
+        }
+        for (side, network) in networks.into_iter().enumerate() {
+            let paired: BTreeSet<LayerId> =
+                self.pairs.iter().filter_map(|&[i, j]| [i?, j?].get(side).copied()).collect();
+            let mut ahead = network.inputs(layers[side]);
+            while let Some(id) = ahead.pop() {
+                if !paired.contains(&id) && places.insert(network.layer(id).name.clone()) {
+                    ahead.extend(network.inputs(id));
+                }
+            }
+        }
+        let telling = |d: &&Difference| d.effect > Effect::Training && places.contains(&d.place);
+        self.differences.iter().filter(telling).collect()
     }
 }
 
@@ -278,6 +309,6 @@ fn whole(differences: &mut Vec<Difference>, a: &Network, b: &Network) {
 }
 
 /// A shape as `96×55×55`.
-fn sizes(shape: &[usize]) -> String {
+pub fn sizes(shape: &[usize]) -> String {
     shape.iter().map(usize::to_string).collect::<Vec<_>>().join("×")
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot do its work has failed")]
 
 mod bad_input;
+mod difference;
 mod drawing;
 mod fix;
 mod from_c;
