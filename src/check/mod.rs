@@ -315,12 +315,29 @@ fn examine_once(spec: &Spec, known: Option<&mut Vec<Layer>>) -> (Option<Network>
         said.get(next).is_none_or(|inner| inner.end > outer.end)
     };
     problems.retain(|d| d.code != Code::WrongType || d.span().is_none_or(holds_none));
+    problems.retain(|d| !follows_from_damage(d, spec));
     let allowed = sections::allowed(spec, &mut problems);
     problems.retain(|d| d.severity == Severity::Error || !allowed.contains(&d.code));
     problems.sort_by_key(Diagnostic::span);
     // What is wrong in a block is wrong in each of its uses.
     problems.dedup();
     (network, problems)
+}
+
+/// Whether a report is of what could not be read, which was told, or may come of it.
+fn follows_from_damage(diagnostic: &Diagnostic, spec: &Spec) -> bool {
+    let code = diagnostic.code;
+    if matches!(code, Code::InvalidYaml | Code::TooMuch) {
+        return false;
+    }
+    // What a setting is says nothing of the others; whether one is missing or fits may hang on any.
+    let of_one =
+        matches!(code, Code::UnknownKey | Code::DuplicateKey | Code::WrongType | Code::OutOfRange | Code::UnknownWord);
+    spec.damage.iter().any(|damage| {
+        let within = |span: Span| span.start < damage.within.end && damage.within.start < span.end;
+        diagnostic.labels.iter().any(|l| damage.touches(l.span) || !of_one && within(l.span))
+            || code == Code::UnknownFrom && damage.section == "input"
+    })
 }
 
 /// Reads and checks a text: the network and warnings, or everything that is wrong.

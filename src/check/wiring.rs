@@ -40,7 +40,8 @@ pub(super) fn wire(spec: &Spec, input: &Name, problems: &mut Vec<Diagnostic>) ->
         operands.push(sources);
     }
     cycles(spec, &graph, problems);
-    if problems.len() == before {
+    // What a layer reads that could not be read itself is not known.
+    if problems.len() == before && spec.layers.iter().all(|entry| !entry.kind.text.is_empty()) {
         unread(spec, input, &graph, problems);
     }
     Wiring { definitions, order: execution_order(&operands), operands }
@@ -57,11 +58,17 @@ fn block_names(spec: &Spec, problems: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Numbers by name. Of two layers with one name the first has it.
+/// Numbers by name. Of two layers with one name the first has it. An empty name stands for any that is not known.
 fn names<'a>(spec: &'a Spec, input: &'a Name, problems: &mut Vec<Diagnostic>) -> BTreeMap<&'a str, (usize, Span)> {
     let mut names = BTreeMap::from([(input.text.as_str(), (0, input.span))]);
     for (i, entry) in spec.layers.iter().enumerate() {
-        if entry.kind.text.is_empty() || entry.named && !good_layer_name(&entry.name, false, problems) {
+        // A layer that could not be read is still one that others may read.
+        if entry.kind.text.is_empty() {
+            let known = Some(entry.name.text.as_str()).filter(|name| !name.ends_with('.'));
+            names.entry(known.unwrap_or("")).or_insert((i + 1, entry.name.span));
+            continue;
+        }
+        if entry.named && !good_layer_name(&entry.name, false, problems) {
             continue;
         }
         if let Some(setting) = entry.settings.get("name") {
@@ -165,7 +172,7 @@ fn sources(
     }
     let mut sources = Some(Vec::new());
     for (name, span) in items {
-        match names.get(name) {
+        match names.get(name).or_else(|| names.get("")) {
             Some(&(source, _)) => {
                 if let Some(sources) = &mut sources {
                     sources.push(source);

@@ -88,6 +88,7 @@ fn names(setting: &Setting, problems: &mut Vec<Diagnostic>) -> Vec<(String, Span
 
 fn merge(spec: &mut Spec, part: Spec, own: Span) {
     spec.problems.extend(part.problems);
+    spec.damage.extend(part.damage);
     spec.broken |= part.broken;
     if spec.layers_span.is_none() && spec.layers.is_empty() {
         spec.layers = part.layers;

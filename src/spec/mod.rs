@@ -10,10 +10,13 @@
 mod dsl;
 mod expand;
 mod expression;
+mod flow;
 mod format;
 mod include;
+mod lines;
 mod mistake;
 mod read;
+mod recover;
 mod set;
 pub mod vary;
 mod yaml;
@@ -69,10 +72,35 @@ pub struct Spec {
     pub layers_span: Option<Span>,
     /// What reading it found wrong.
     pub problems: Vec<Diagnostic>,
+    /// What could not be read while the rest was.
+    pub damage: Vec<Damage>,
     /// The text could not be read to its end, so that nothing can be said about what is missing.
     pub broken: bool,
     /// Whether [`expand()`] has evaluated its expressions and unfolded its blocks.
     pub expanded: bool,
+}
+
+/// A piece of a text that could not be read, which [`Spec::problems`] reports. Nothing is known of what it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// Where.
+    pub span: Span,
+    /// The entry of a list, or else the section, that it is in.
+    pub within: Span,
+    /// The section's word.
+    pub section: String,
+    /// Whether it is an entry of a list.
+    pub item: bool,
+    /// What it seems to be called, or empty.
+    pub name: String,
+}
+
+impl Damage {
+    /// Whether something is in it.
+    pub fn touches(&self, span: Span) -> bool {
+        span.start < self.span.end && self.span.start < span.end
+            || span.start == span.end && (self.span.start..=self.span.end).contains(&span.start)
+    }
 }
 
 /// One entry of `layers:`. An entry that could not be read, which [`Spec::problems`] reports, has empty kind and name.
@@ -216,7 +244,7 @@ impl Data {
 
 /// A value as both syntaxes write it: a number, a word, a list or a map in one line.
 pub(crate) fn parse_value(text: &str) -> Option<Data> {
-    yaml::read(text, 0).ok().filter(|(_, problems)| problems.is_empty())?.0.map(|value| value.data)
+    yaml::tree(text, 0).ok().filter(|(_, problems)| problems.is_empty())?.0.map(|value| value.data)
 }
 
 /// The words that sections and parts of a program have; layers cannot be called so.

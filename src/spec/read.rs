@@ -1,6 +1,7 @@
 //! From text to [`Spec`]: finds the sections and the layers, and names the layers.
 
-use super::{Data, LayerEntry, Layout, Map, Name, Setting, Spec, Syntax, Value, dsl, yaml};
+use super::recover::{self, Reading};
+use super::{Damage, Data, LayerEntry, Layout, Map, Name, Setting, Spec, Syntax, Value, dsl};
 use crate::diag::{Code, Diagnostic, Fix, closest};
 use crate::source::{Sources, Span};
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,7 +63,7 @@ pub fn parse_bytes(sources: &mut Sources, name: &str, bytes: &[u8]) -> Spec {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         diagnostic = diagnostic.note("it looks like UTF-16: convert it to UTF-8");
     }
-    broken(whole, diagnostic)
+    Spec { problems: vec![diagnostic], ..broken(whole) }
 }
 
 /// Reads a spec from a text, which is added to `sources` under `name`.
@@ -70,20 +71,21 @@ pub fn parse(sources: &mut Sources, name: &str, text: &str) -> Spec {
     if text.len() > LONGEST {
         let whole = sources.add(name, String::new());
         let message = format!("the spec is {} bytes long; the longest netc reads is {LONGEST}", text.len());
-        return broken(whole, Diagnostic::error(Code::TooMuch, whole, message));
+        return Spec { problems: vec![Diagnostic::error(Code::TooMuch, whole, message)], ..broken(whole) };
     }
     let whole = sources.add(name, text);
     if Syntax::of(name, text) == Syntax::Dsl {
         return dsl::read(text, whole);
     }
-    match yaml::read(text, whole.start) {
-        Err(diagnostic) => broken(whole, *diagnostic),
-        Ok((None | Some(Value { data: Data::Null, .. }), _)) => {
+    let Reading { tree, problems, damage, lost } = recover::read(text, whole.start);
+    match tree {
+        _ if lost => Spec { problems, ..broken(whole) },
+        None | Some(Value { data: Data::Null, .. }) if damage.is_empty() => {
             let diagnostic =
                 Diagnostic::error(Code::EmptySpec, Span { end: whole.start, ..whole }, "the spec is empty");
-            broken(whole, diagnostic.note("a spec needs `net`, `input` and `layers`"))
+            Spec { problems: vec![diagnostic.note("a spec needs `net`, `input` and `layers`")], ..broken(whole) }
         }
-        Ok((Some(Value { data: Data::Map(map), .. }), problems)) => {
+        Some(Value { data: Data::Map(map), .. }) => {
             let mut spec = Spec {
                 syntax: Syntax::Yaml,
                 span: whole,
@@ -91,7 +93,8 @@ pub fn parse(sources: &mut Sources, name: &str, text: &str) -> Spec {
                 layers: Vec::new(),
                 layers_span: None,
                 problems,
-                broken: false,
+                broken: damage.iter().any(leaves_nothing),
+                damage,
                 expanded: false,
             };
             let meant: Vec<Setting> = map.entries.into_iter().filter_map(|s| section(&mut spec, s)).collect();
@@ -103,26 +106,54 @@ pub fn parse(sources: &mut Sources, name: &str, text: &str) -> Spec {
                     _ => drop(section(&mut spec, setting)),
                 }
             }
+            name_damaged(&mut spec);
             spec
         }
-        Ok((Some(value), problems)) => {
-            let message =
-                format!("a spec is settings by key (`net: …`, `layers: …`), but this is {}", value.data.describe());
-            let mut spec = broken(whole, Diagnostic::error(Code::WrongType, value.span, message));
-            spec.problems.splice(0..0, problems);
+        _ if !damage.is_empty() => Spec { problems, ..broken(whole) },
+        tree => {
+            let what = tree.as_ref().map_or("nothing", |value| value.data.describe());
+            let span = tree.as_ref().map_or(whole, |value| value.span);
+            let message = format!("a spec is settings by key (`net: …`, `layers: …`), but this is {what}");
+            let mut spec = Spec { problems, ..broken(whole) };
+            spec.problems.push(Diagnostic::error(Code::WrongType, span, message));
             spec
         }
     }
 }
 
-fn broken(span: Span, diagnostic: Diagnostic) -> Spec {
+/// Whether nothing can be said of a spec because of some damage: what it holds may matter anywhere.
+fn leaves_nothing(damage: &Damage) -> bool {
+    match damage.section.as_str() {
+        "layers" | "blocks" => !damage.item,
+        "params" | "include" | "allow" => true,
+        section => !is_section(section),
+    }
+}
+
+/// Whether a section is called so.
+pub(super) fn is_section(word: &str) -> bool {
+    word == "layers" || SECTIONS.contains(&word)
+}
+
+/// Gives damaged layers the names that they seem to have, so that others may read them.
+fn name_damaged(spec: &mut Spec) {
+    for layer in spec.layers.iter_mut().filter(|layer| layer.kind.text.is_empty()) {
+        if let Some(damage) = spec.damage.iter().find(|d| d.item && d.touches(layer.span)) {
+            layer.name.text.clone_from(&damage.name);
+        }
+    }
+}
+
+/// A spec of which nothing is known.
+fn broken(span: Span) -> Spec {
     Spec {
         syntax: Syntax::Yaml,
         span,
         sections: Map::absent(span),
         layers: Vec::new(),
         layers_span: None,
-        problems: vec![diagnostic],
+        problems: Vec::new(),
+        damage: Vec::new(),
         broken: true,
         expanded: false,
     }
@@ -204,7 +235,7 @@ fn entry(item: Value) -> Result<LayerEntry, Box<Diagnostic>> {
     let wrong = |span, message: String| Err(Box::new(Diagnostic::error(Code::WrongType, span, message)));
     let expected = "a layer is a kind alone (`relu`) or one kind with its settings (`conv: {kernels: 96, …}`)";
     match item.data {
-        Data::Text(text) => {
+        Data::Text(text) if !text.is_empty() => {
             let kind = Name { text, span: item.span };
             Ok(LayerEntry { name: kind.clone(), named: false, settings: Map::absent(item.span), span: item.span, kind })
         }

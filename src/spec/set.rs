@@ -2,7 +2,7 @@
 
 use super::format::flow;
 use super::read::SECTIONS;
-use super::{Data, LayerEntry, Layout, Map, Name, Setting, Spec, Value, expand, yaml};
+use super::{Data, LayerEntry, Layout, Map, Name, Setting, Spec, Value, expand, recover};
 use crate::diag::{Code, Diagnostic, closest};
 use crate::source::{Sources, Span};
 
@@ -20,7 +20,7 @@ pub fn apply_set(spec: &mut Spec, sources: &mut Sources, argument: &str) -> Resu
     };
     let offset = |bytes: usize| whole.start.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
     let path_span = Span { start: whole.start, end: offset(path.len()) };
-    let (value, mut problems) = yaml::read(text, offset(path.len() + 1)).map_err(|d| vec![*d])?;
+    let (value, mut problems) = recover::read_all(text, offset(path.len() + 1)).map_err(|d| vec![*d])?;
     if !problems.is_empty() {
         return Err(std::mem::take(&mut problems));
     }

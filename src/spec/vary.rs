@@ -8,7 +8,7 @@ use super::expand::{expand, input_name, rename};
 use super::format::flow;
 use super::read::SECTIONS;
 use super::set::{is_block, is_inner, set, words};
-use super::{Data, LayerEntry, Name, Setting, Spec, Value, yaml};
+use super::{Data, LayerEntry, Name, Setting, Spec, Value, recover};
 use crate::diag::{Code, Diagnostic, closest};
 use crate::source::{Sources, Span};
 use std::collections::BTreeMap;
@@ -61,7 +61,10 @@ pub fn axis(spec: &Spec, sources: &mut Sources, argument: &str) -> Result<Axis, 
     let equals = whole.start.saturating_add(u32::try_from(path.len()).unwrap_or(u32::MAX));
     let key = Name { text: path.to_string(), span: Span { start: whole.start, end: equals } };
     // A list whose bracket stands where the `=` is.
-    let (value, problems) = yaml::read(&format!("[{text}]"), equals).map_err(|d| vec![*d])?;
+    let (value, problems) = recover::read_all(&format!("[{text}]"), equals).map_err(|diagnostic| {
+        // The brackets are not the user's, so what is wrong is better told without them.
+        vec![*recover::read_all(text, equals.saturating_add(1)).err().unwrap_or(diagnostic)]
+    })?;
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -420,7 +423,7 @@ mod tests {
         let refused = |argument: &str| axis(&spec, &mut Sources::new(), argument).unwrap_err()[0].message.clone();
         assert_eq!(refused("c.stride"), "this has no `=`");
         assert_eq!(refused("c.stride="), "`c.stride` has no values to try");
-        assert_eq!(refused("c.stride=[1"), "this is not valid YAML");
+        assert_eq!(refused("c.stride=[1"), "this `[` is not closed");
         assert_eq!(refused("x.stride=1"), "there is no layer or section `x`");
     }
 }

@@ -3,8 +3,8 @@
 //! Works on parser events because those have both ends of every node. Accepts YAML 1.2's core schema, aliases and merge
 //! keys (`<<`). Depth, length and the unfolding of aliases are limited, so that no text can exhaust memory or stack.
 
-use super::{Data, Gathering, Layout, Map, Name, Setting, Value, mistake};
-use crate::diag::{Code, Diagnostic};
+use super::{Data, Gathering, Layout, Map, Name, Setting, Value};
+use crate::diag::{Applicability, Code, Diagnostic, Edit, Fix};
 use crate::source::Span;
 use serde_yaml::granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, StructureStyle, options};
 use std::collections::BTreeMap;
@@ -15,12 +15,33 @@ const DEEPEST: usize = 40;
 /// Nodes of the tree, those that aliases repeat included.
 const MOST_NODES: usize = 500_000;
 
-/// The value that `text` holds, or `None` if it holds nothing. `offset` is where the text starts in the sources. On an
-/// error the tree is what was complete before it, if it was a problem of meaning, or nothing, if of syntax.
-pub(super) fn read(text: &str, offset: u32) -> Result<(Option<Value>, Vec<Diagnostic>), Box<Diagnostic>> {
-    let mut builder = Builder { offset, end: text.len(), problems: Vec::new(), nodes: 0, anchors: BTreeMap::new() };
-    let tree = builder.document(text)?;
+/// Why a text cannot be read to its end.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// It is too large.
+    Limit(Box<Diagnostic>),
+    /// It is no YAML.
+    Syntax {
+        /// The byte where the parser stumbled.
+        at: usize,
+        /// Over what.
+        kind: ErrorKind,
+    },
+}
+
+/// The value that `text` holds, or `None` if it holds nothing. `offset` is where the text starts in the sources. The
+/// problems are those of meaning.
+pub(super) fn tree(text: &str, offset: u32) -> Result<(Option<Value>, Vec<Diagnostic>), Stop> {
+    let mut builder = Builder { text, offset, problems: Vec::new(), nodes: 0, anchors: BTreeMap::new() };
+    let tree = builder.document()?;
     Ok((tree, builder.problems))
+}
+
+/// The byte where the parser stumbles, if it does.
+pub(super) fn stumbles(text: &str) -> Option<usize> {
+    let options = options! { emit_comments: false };
+    let error = Parser::new_from_str_with_options(text, options).find_map(Result::err)?;
+    Some(error.marker().byte_offset().unwrap_or(text.len()).min(text.len()))
 }
 
 /// The comments of a text, without the ends of their lines. The text must be valid.
@@ -38,9 +59,9 @@ pub(super) fn comments(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-struct Builder {
+struct Builder<'t> {
+    text: &'t str,
     offset: u32,
-    end: usize,
     problems: Vec<Diagnostic>,
     nodes: usize,
     anchors: BTreeMap<usize, (Value, usize)>,
@@ -65,13 +86,13 @@ enum OpenKind {
     },
 }
 
-impl Builder {
-    fn document(&mut self, text: &str) -> Result<Option<Value>, Box<Diagnostic>> {
+impl Builder<'_> {
+    fn document(&mut self) -> Result<Option<Value>, Stop> {
         let mut stack: Vec<Open> = Vec::new();
         let mut root = None;
         let options = options! { emit_comments: false };
-        for event in Parser::new_from_str_with_options(text, options) {
-            let (event, span) = event.map_err(|e| Box::new(self.syntax(&e, text)))?;
+        for event in Parser::new_from_str_with_options(self.text, options) {
+            let (event, span) = event.map_err(|e| self.stop(&e))?;
             let place = Span { start: self.at(span.start), end: self.at(span.end) };
             let tag_place = span.tag_span().map_or(place, |t| Span { start: self.at(t.start), end: self.at(t.end) });
             let complete = match event {
@@ -116,12 +137,10 @@ impl Builder {
                 _ => continue,
             };
             if self.nodes > MOST_NODES {
-                return Err(Box::new(
-                    self.too_much(complete.span, format!("the spec has more than {MOST_NODES} values")),
-                ));
+                return Err(self.too_much(complete.span, format!("the spec has more than {MOST_NODES} values")));
             }
             match stack.last_mut() {
-                Some(parent) => self.put(parent, complete),
+                Some(parent) => self.put(parent, complete)?,
                 None => root = Some(complete),
             }
         }
@@ -129,24 +148,24 @@ impl Builder {
     }
 
     fn at(&self, marker: Marker) -> u32 {
-        let byte = marker.byte_offset().unwrap_or(self.end).min(self.end);
+        let byte = marker.byte_offset().unwrap_or(self.text.len()).min(self.text.len());
         self.offset.saturating_add(u32::try_from(byte).unwrap_or(u32::MAX))
     }
 
-    fn syntax(&self, error: &ScanError, text: &str) -> Diagnostic {
+    fn stop(&self, error: &ScanError) -> Stop {
         let at = self.at(*error.marker());
         match error.kind() {
             ErrorKind::RecursionLimitExceeded => self.too_deep(Span { start: at, end: at }),
-            _ => mistake::diagnose(text, at.saturating_sub(self.offset) as usize, self.offset, &error.info()),
+            kind => Stop::Syntax { at: at.saturating_sub(self.offset) as usize, kind: kind.clone() },
         }
     }
 
-    fn too_deep(&self, span: Span) -> Diagnostic {
+    fn too_deep(&self, span: Span) -> Stop {
         self.too_much(span, format!("lists and settings are nested more than {DEEPEST} deep"))
     }
 
-    fn too_much(&self, span: Span, message: String) -> Diagnostic {
-        Diagnostic::error(Code::TooMuch, span, message)
+    fn too_much(&self, span: Span, message: String) -> Stop {
+        Stop::Limit(Box::new(Diagnostic::error(Code::TooMuch, span, message)))
     }
 
     fn refuse_tag(&mut self, tagged: bool, span: Span) {
@@ -155,15 +174,9 @@ impl Builder {
         }
     }
 
-    fn open(
-        &mut self,
-        stack: &mut Vec<Open>,
-        start: Span,
-        anchor: usize,
-        kind: OpenKind,
-    ) -> Result<(), Box<Diagnostic>> {
+    fn open(&mut self, stack: &mut Vec<Open>, start: Span, anchor: usize, kind: OpenKind) -> Result<(), Stop> {
         if stack.len() >= DEEPEST {
-            return Err(Box::new(self.too_deep(start)));
+            return Err(self.too_deep(start));
         }
         stack.push(Open { start, anchor, nodes_before: self.nodes, kind });
         Ok(())
@@ -179,7 +192,7 @@ impl Builder {
     }
 
     /// A copy of the anchored value that points at the alias.
-    fn alias(&mut self, anchor: usize, place: Span) -> Result<Value, Box<Diagnostic>> {
+    fn alias(&mut self, anchor: usize, place: Span) -> Result<Value, Stop> {
         let Some((value, nodes)) = self.anchors.get(&anchor) else {
             let message = "an alias cannot stand within what it names";
             self.problems.push(Diagnostic::error(Code::InvalidYaml, place, message));
@@ -188,7 +201,7 @@ impl Builder {
         self.nodes = self.nodes.saturating_add(*nodes);
         if self.nodes > MOST_NODES {
             let message = format!("aliases unfold to more than {MOST_NODES} values");
-            return Err(Box::new(self.too_much(place, message)));
+            return Err(self.too_much(place, message));
         }
         Ok(Value { data: value.data.clone(), span: place })
     }
@@ -220,18 +233,105 @@ impl Builder {
         self.complete(Value { data, span }, open.anchor, nodes)
     }
 
-    fn put(&mut self, parent: &mut Open, value: Value) {
+    fn put(&mut self, parent: &mut Open, value: Value) -> Result<(), Stop> {
         match &mut parent.kind {
-            OpenKind::List(items) => items.push(value),
-            OpenKind::Map { entries, merged, key, .. } => match (key.take(), value.data) {
+            OpenKind::List(items) => match &value.data {
+                Data::Text(text) if text.contains(' ') => match self.numbers(text, value.span) {
+                    Some(numbers) => items.extend(numbers),
+                    None => items.push(value),
+                },
+                _ => items.push(value),
+            },
+            OpenKind::Map { entries, merged, key, layout } => match (key.take(), value.data) {
+                (None, Data::Text(text)) if *layout != Layout::Braces && runs_on(&text) => {
+                    // YAML takes `conv:{kernels: 8}` for the key `conv:{kernels`.
+                    let at = value.span.start.saturating_sub(self.offset) as usize;
+                    return Err(Stop::Syntax { at, kind: ErrorKind::SimpleKeyExpected });
+                }
                 (None, data) => *key = Some(self.key(Value { data, span: value.span })),
                 (Some(name), Data::Map(map)) if name.text == "<<" => merged.extend(map.entries),
                 (Some(key), data) => {
-                    let value = Value { data, span: value.span };
-                    entries.insert(Setting { key, value }, &mut self.problems);
+                    let setting = Setting { key, value: Value { data, span: value.span } };
+                    let setting = if *layout == Layout::Braces { self.separated(setting) } else { setting };
+                    let fix = entries.entries.last().and_then(|before| self.removal(before, &setting));
+                    let same = entries.entries.iter().find(|s| s.key.text == setting.key.text);
+                    let same = same.is_some_and(|s| self.written(s.value.span) == self.written(setting.value.span));
+                    let before = self.problems.len();
+                    entries.insert(setting, &mut self.problems);
+                    if let (Some(problem), Some(mut fix)) = (self.problems.get_mut(before), fix) {
+                        if same {
+                            fix.applicability = Applicability::Sure;
+                        }
+                        problem.fixes.push(fix);
+                    }
                 }
             },
         }
+        Ok(())
+    }
+
+    /// What is written in a place.
+    fn written(&self, span: Span) -> &str {
+        let range = span.start.saturating_sub(self.offset) as usize..span.end.saturating_sub(self.offset) as usize;
+        self.text.get(range).unwrap_or("")
+    }
+
+    /// The numbers of a list that have blanks but no comma between them.
+    fn numbers(&mut self, text: &str, span: Span) -> Option<Vec<Value>> {
+        let number = |word: &str| matches!(resolve(word), Data::Integer(_) | Data::Real(_));
+        if self.written(span) != text || !text.split(' ').all(|word| word.is_empty() || number(word)) {
+            return None;
+        }
+        let mut at = span.start;
+        let mut found = Vec::new();
+        for word in text.split(' ') {
+            let end = at.saturating_add(u32::try_from(word.len()).unwrap_or(u32::MAX));
+            if !word.is_empty() {
+                found.push(Value { data: resolve(word), span: Span { start: at, end } });
+            }
+            at = end.saturating_add(1);
+        }
+        let mut fix = Fix::maybe("put a comma between them", span, "");
+        let ends = found.iter().take(found.len().saturating_sub(1)).map(|value| value.span.after());
+        fix.edits = ends.map(|span| Edit { span, text: ",".to_string() }).collect();
+        let diagnostic = Diagnostic::error(Code::InvalidYaml, span, "a comma is missing between these numbers");
+        self.problems.push(diagnostic.fix(fix));
+        Some(found)
+    }
+
+    /// A setting in braces of which only a key was read, `kernels:96` or `kernels 96`: both were meant.
+    fn separated(&mut self, setting: Setting) -> Setting {
+        let Setting { key, value } = &setting;
+        let absent = value.data == Data::Null && value.span.start == value.span.end;
+        let length = key.text.find(|c: char| !(c.is_ascii_alphanumeric() || "_.".contains(c))).unwrap_or(0);
+        let rest = &key.text[length..];
+        let written = rest.trim_start_matches([':', ' ']);
+        if !absent || length == 0 || written.is_empty() || self.written(key.span) != key.text {
+            return setting;
+        }
+        let at = |bytes: usize| key.span.start.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        let place = Span { start: key.span.start, end: at(length) };
+        let (message, fix) = if rest.starts_with(':') {
+            let behind = Span { start: at(length + 1), end: at(length + 1) };
+            ("a colon needs a space after it", Fix::sure("put a space after the colon", behind, " "))
+        } else if rest.starts_with(' ') {
+            ("a key needs a colon after it", Fix::maybe("put a colon after the key", place.after(), ":"))
+        } else {
+            return setting;
+        };
+        self.problems.push(Diagnostic::error(Code::InvalidYaml, place, message).fix(fix));
+        let span = Span { start: at(key.text.len() - written.len()), end: key.span.end };
+        let key = Name { text: key.text[..length].to_string(), span: place };
+        Setting { key, value: Value { data: resolve(written), span } }
+    }
+
+    /// The fix that takes away a setting behind another one, unless there is a comment between.
+    fn removal(&self, before: &Setting, setting: &Setting) -> Option<Fix> {
+        let end = before.key.span.to(before.value.span).end;
+        let between = self.written(Span { start: end, end: setting.key.span.start });
+        let whole = Span { start: end, end: setting.key.span.to(setting.value.span).end };
+        let plain = between.chars().all(|c| c.is_whitespace() || c == ',');
+        (end <= setting.key.span.start && plain).then(|| Fix::maybe("remove this one", whole, ""))
     }
 
     fn key(&mut self, value: Value) -> Name {
@@ -247,6 +347,12 @@ impl Builder {
         };
         Name { text, span: value.span }
     }
+}
+
+/// Whether a key goes on after a colon, with what must be its value.
+fn runs_on(key: &str) -> bool {
+    let rest = key.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || "_.".contains(c));
+    rest.len() < key.len() && (rest.starts_with(":{") || rest.starts_with(":["))
 }
 
 /// A plain scalar by YAML 1.2's core schema.
@@ -285,7 +391,7 @@ mod tests {
     use super::*;
 
     fn value(text: &str) -> Value {
-        let (value, problems) = read(text, 0).expect("valid YAML");
+        let (value, problems) = tree(text, 0).expect("valid YAML");
         assert_eq!(problems, []);
         value.expect("a value")
     }
@@ -322,13 +428,17 @@ mod tests {
     #[test]
     fn deep_nesting_and_unfolding_aliases_are_refused() {
         let deep = "[".repeat(10_000);
-        assert_eq!(read(&deep, 0).unwrap_err().code, Code::TooMuch);
+        let code = |text: &str| match tree(text, 0) {
+            Err(Stop::Limit(diagnostic)) => diagnostic.code,
+            other => panic!("a limit, not {other:?}"),
+        };
+        assert_eq!(code(&deep), Code::TooMuch);
         let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
         for i in 1..20 {
             let list = vec![format!("*a{}", i - 1); 10].join(", ");
             laughs.push_str(&format!("a{i}: &a{i} [{list}]\n"));
         }
-        assert_eq!(read(&laughs, 0).unwrap_err().code, Code::TooMuch);
+        assert_eq!(code(&laughs), Code::TooMuch);
     }
 
     #[test]

@@ -71,6 +71,7 @@ pub(super) fn read(text: &str, whole: Span) -> Spec {
         layers: Vec::new(),
         layers_span: None,
         problems: Vec::new(),
+        damage: Vec::new(),
         broken: false,
         expanded: false,
     };

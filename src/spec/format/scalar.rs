@@ -171,7 +171,7 @@ impl<'a> Writer<'a> {
                 {
                     return false;
                 }
-                let read = yaml::read(&format!("[{text}]"), 0).ok().filter(|(_, problems)| problems.is_empty());
+                let read = yaml::tree(&format!("[{text}]"), 0).ok().filter(|(_, problems)| problems.is_empty());
                 match read.and_then(|(value, _)| value).map(|value| value.data) {
                     Some(Data::List(items)) => matches!(items.as_slice(), [only] if alike(&only.data)),
                     _ => false,
