@@ -4,16 +4,20 @@ use super::layers::Operand;
 use super::reader::{LARGEST, Reader, listed};
 use crate::diag::{Code, Diagnostic, Fix, closest};
 use crate::source::Span;
-use crate::spec::{Data, Name, RESERVED, Spec, Value};
+use crate::spec::{Data, Layout, Name, RESERVED, Spec, Syntax, Value};
 use std::collections::BTreeMap;
 
 /// The network's name.
 pub(super) fn net(spec: &Spec, problems: &mut Vec<Diagnostic>) -> Option<String> {
     let Some(setting) = spec.sections.get("net") else {
-        let start = Span { start: spec.span.start, end: spec.span.start };
-        let diagnostic = Diagnostic::error(Code::MissingKey, start, "the spec does not name its network");
-        let insert = Fix::maybe("net: mynet", start, "net: mynet\n");
-        problems.push(diagnostic.fix(insert));
+        let (place, label) = belongs(spec, "net");
+        let (title, insert) = match (spec.syntax, spec.sections.layout) {
+            (Syntax::Dsl, _) => ("net mynet", "net mynet\n"),
+            (Syntax::Yaml, Layout::Braces) => ("net: mynet", "net: mynet, "),
+            (Syntax::Yaml, _) => ("net: mynet", "net: mynet\n"),
+        };
+        let diagnostic = Diagnostic::error(Code::MissingKey, place, "the spec does not name its network");
+        problems.push(diagnostic.at(label).fix(Fix::maybe(title, place, insert)));
         return None;
     };
     let Data::Text(text) = &setting.value.data else {
@@ -29,6 +33,20 @@ pub(super) fn net(spec: &Spec, problems: &mut Vec<Diagnostic>) -> Option<String>
         return None;
     }
     Some(text.clone())
+}
+
+/// Where a section that is missing belongs, and what to say there: sections have a customary order.
+fn belongs(spec: &Spec, missing: &str) -> (Span, &'static str) {
+    let order = ["net", "include", "allow", "input"];
+    let rank = |word: &str| order.iter().position(|known| *known == word).unwrap_or(order.len());
+    let sections = spec.sections.entries.iter().map(|s| (s.key.text.as_str(), s.key.span));
+    let layers = spec.layers_span.map(|span| ("layers", span));
+    let own = |span: Span| spec.span.to(span) == spec.span;
+    let behind = sections.chain(layers).filter(|&(word, span)| rank(word) > rank(missing) && own(span));
+    match behind.map(|(_, span)| span).min() {
+        Some(place) => (Span { end: place.start, ..place }, "it belongs before this"),
+        None => (Span { start: spec.span.start, end: spec.span.start }, ""),
+    }
 }
 
 /// Channels or features that an input may have: a program holds two constants for each.
@@ -73,10 +91,14 @@ pub(super) struct Input {
 pub(super) fn input(spec: &Spec, problems: &mut Vec<Diagnostic>) -> Input {
     let unnamed = |span| Input { name: Name { text: "input".to_string(), span }, operand: None };
     let Some(setting) = spec.sections.get("input") else {
-        let start = Span { start: spec.span.start, end: spec.span.start };
-        let diagnostic = Diagnostic::error(Code::MissingKey, start, "the spec does not say what its input is");
-        problems.push(diagnostic.note("as `input: {name: image, shape: [3, 224, 224]}`: channels, height, width"));
-        return unnamed(start);
+        let (place, label) = belongs(spec, "input");
+        let form = match spec.syntax {
+            Syntax::Yaml => "as `input: {name: image, shape: [3, 224, 224]}`: channels, height, width",
+            Syntax::Dsl => "as `input image [3, 224, 224]`: channels, height, width",
+        };
+        let diagnostic = Diagnostic::error(Code::MissingKey, place, "the spec does not say what its input is");
+        problems.push(diagnostic.at(label).note(form));
+        return unnamed(place);
     };
     let Data::Map(map) = &setting.value.data else {
         let message = format!("`input` must be settings, but is {}", setting.value.data.describe());

@@ -55,9 +55,9 @@ impl Document {
         let mut outline = check::outline(&whole);
         // What has neither a name nor layers is a part that others include: it need not have everything, nor use it.
         if spec.sections.get("net").is_none() && spec.layers_span.is_none() && !spec.sections.entries.is_empty() {
-            let start = spec.span.start;
+            // A section that is missing has no extent, a setting that is has that of its section's word.
             let missing = |d: &Diagnostic| match d.code {
-                Code::MissingKey => d.span().is_some_and(|s| s.end == start),
+                Code::MissingKey => d.span().is_some_and(|s| s.start == s.end),
                 Code::UnusedSetting => d.severity == Severity::Warning,
                 _ => false,
             };
