@@ -118,6 +118,24 @@ fn all_mistakes_are_told_in_one_run() {
     }
 }
 
+/// What reads a damaged layer, names it or has its number after it is not blamed.
+#[test]
+fn nothing_is_said_of_those_around() {
+    let of = |layers: &str| {
+        let text = format!("net: t\ninput: {{name: image, shape: [3, 8, 8]}}\nlayers:\n{layers}");
+        problems(&text).into_iter().map(|p| p.message).collect::<Vec<_>>()
+    };
+    let open = ["this `{` is not closed"];
+    assert_eq!(
+        of("  - conv: {name: a, kernels: 8, kernel_size: 3\n  - relu: {from: a}\n  - add: {from: [a, relu1]}\n"),
+        open
+    );
+    assert_eq!(of("  - maxpool: {kernel_size: 2\n  - relu: {from: maxpool1}\n  - linear: {features: 2}\n"), open);
+    assert_eq!(of("  - relu: {name: a}\n  - tanh: {from: image}\n  - add: {from: [a, tanh1]\n  - tanh\n"), open);
+    assert_eq!(of("  - relu: {name: a\n  - relu\nvary: {maxpool1.stride: [1, 2], b.stride: [1, 2]}\n"), open);
+    assert_eq!(of("  - flatten\n  - linear: {features: 2\nclasses: [a, b, c]\n"), open);
+}
+
 #[test]
 fn fixes_that_are_sure_are_carried_out() {
     let folder = std::env::temp_dir().join(format!("netc-syntax-{}", std::process::id()));

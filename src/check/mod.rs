@@ -300,7 +300,8 @@ fn examine(spec: &Spec, known: Option<&mut Vec<Layer>>) -> (Option<Network>, Vec
 }
 
 fn examine_once(spec: &Spec, known: Option<&mut Vec<Layer>>) -> (Option<Network>, Vec<Diagnostic>) {
-    let varied = if spec.broken { Vec::new() } else { spec::vary::axes(spec).1 };
+    // A path may lead to what could not be read.
+    let varied = if spec.broken || !spec.damage.is_empty() { Vec::new() } else { spec::vary::axes(spec).1 };
     let spec = &spec::expand(spec);
     let mut problems = spec.problems.clone();
     problems.extend(varied);
