@@ -184,7 +184,11 @@ impl<'a> Stumble<'a> {
                 };
                 let message = format!("this `{bracket}` is not closed");
                 let fixes = vec![self.fix(title, end..end, &closing)];
-                guesses.push(Guess { likely: true, ..self.guess(one(open), &message, "opened here", fixes) });
+                let mut guess = self.guess(one(open), &message, "opened here", fixes);
+                if self.text[open..end].contains('\n') {
+                    guess.diagnostic = guess.diagnostic.label(self.span(end..end), "still open here");
+                }
+                guesses.push(Guess { likely: true, ..guess });
             }
             Defect::Extra { at } => {
                 let message = match sign(at) {
@@ -299,7 +303,11 @@ impl<'a> Stumble<'a> {
         if !matches!(before_it, "" | "-") && before_it != line.word() {
             return None;
         }
-        let before = self.line(self.lines.before(self.number)?);
+        // What it should be in line with: the first thing within what it is in, or else the line before.
+        let before = self.lines.before(self.number)?;
+        let first = self.lines.parent(self.number).and_then(|parent| self.lines.behind(parent));
+        let first = first.filter(|&i| i < self.number && self.line(i).indent() != line.indent());
+        let before = self.line(first.unwrap_or(before));
         let (now, then) = (line.indent(), before.indent());
         if now == then {
             return None;

@@ -140,7 +140,7 @@ pub(super) fn mend(text: &str, offset: u32) -> Result<Mended, Box<Diagnostic>> {
         // No arrow stands within parentheses or a list.
         while !whole && matches!(piece, Piece::Arrow) && stack.last().is_some_and(|o| o.bracket != b'{') {
             let Some(open) = stack.pop() else { break };
-            close(&mut mended, &open, ended, &place);
+            close(text, &mut mended, &open, ended, &place);
             ended.1 += 1;
         }
         if significant && fresh {
@@ -150,7 +150,7 @@ pub(super) fn mend(text: &str, offset: u32) -> Result<Mended, Box<Diagnostic>> {
             let late = |o: &Open| indent < o.indent || indent == o.indent && !closes && !joins;
             while !whole && stack.last().is_some_and(late) {
                 let Some(open) = stack.pop() else { break };
-                close(&mut mended, &open, ended, &place);
+                close(text, &mut mended, &open, ended, &place);
                 ended.1 += 1;
             }
         }
@@ -206,7 +206,7 @@ pub(super) fn mend(text: &str, offset: u32) -> Result<Mended, Box<Diagnostic>> {
                     continue;
                 }
                 if let (1, Some(open)) = (inner, stack.pop_if(|_| inner == 1)) {
-                    close(&mut mended, &open, ended, &place);
+                    close(text, &mut mended, &open, ended, &place);
                 }
                 stack.pop();
             }
@@ -223,7 +223,7 @@ pub(super) fn mend(text: &str, offset: u32) -> Result<Mended, Box<Diagnostic>> {
         }
     }
     while let Some(open) = stack.pop() {
-        close(&mut mended, &open, ended, &place);
+        close(text, &mut mended, &open, ended, &place);
         ended.1 += 1;
     }
     mended.added.sort_unstable();
@@ -235,14 +235,18 @@ fn insertion(span: Span, text: &str) -> Edit {
 }
 
 /// Reports a bracket that is never closed and closes it where the text before ended: in the original, in the mended.
-fn close(mended: &mut Mended, open: &Open, ended: (usize, usize), place: &dyn Fn(Range<usize>) -> Span) {
+fn close(text: &str, mended: &mut Mended, open: &Open, ended: (usize, usize), place: &dyn Fn(Range<usize>) -> Span) {
     let sign = closer(open.bracket) as char;
     let bracket = place(open.at..open.at + 1);
     let problem =
         Diagnostic::error(Code::InvalidSyntax, bracket, format!("this `{}` is never closed", open.bracket as char));
     let fix = Fix::maybe(format!("close it: `{sign}`"), bracket, "");
     let fix = Fix { edits: vec![insertion(place(ended.0..ended.0), &sign.to_string())], ..fix };
-    mended.problems.push(problem.at("opened here").fix(fix));
+    let mut problem = problem.at("opened here").fix(fix);
+    if text[open.at..ended.0].contains('\n') {
+        problem = problem.label(place(ended.0..ended.0), "still open here");
+    }
+    mended.problems.push(problem);
     mended.text.insert(ended.1, sign);
     mended.added.push(ended.1);
 }
