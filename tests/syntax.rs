@@ -95,6 +95,7 @@ fn wrong_indents_are_mended() {
         ("\n  - flatten", "\n - flatten"),
         ("\n  - flatten", "\n- flatten"),
         ("\n  - linear", "\n   - linear"),
+        ("\n  - relu\n", "\n  - relu\n    - tanh\n"),
         ("\ntrain:", "\n train:"),
     ] {
         let text = GOOD.replacen(good, bad, 1);

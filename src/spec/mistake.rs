@@ -60,7 +60,10 @@ impl<'a> Stumble<'a> {
         let mut guesses: Vec<Guess> = self.tab().into_iter().chain(spaces).chain(self.flow()).collect();
         guesses.extend(colons);
         guesses.extend(self.dash());
-        guesses.extend(self.indent());
+        // Where only the indentation is wrong it goes before what else may be.
+        let indent = self.indent();
+        let at = if *kind == ErrorKind::InvalidIndentation { 0 } else { guesses.len() };
+        guesses.splice(at..at, indent);
         let mut barely = None;
         for (i, guess) in guesses.iter().enumerate() {
             let place = self.byte(guess.diagnostic.span());

@@ -37,11 +37,12 @@ pub(super) fn tree(text: &str, offset: u32) -> Result<(Option<Value>, Vec<Diagno
     Ok((tree, builder.problems))
 }
 
-/// The byte where the parser stumbles, if it does.
+/// The byte where reading stops because what is there is no YAML, if it does.
 pub(super) fn stumbles(text: &str) -> Option<usize> {
-    let options = options! { emit_comments: false };
-    let error = Parser::new_from_str_with_options(text, options).find_map(Result::err)?;
-    Some(error.marker().byte_offset().unwrap_or(text.len()).min(text.len()))
+    match tree(text, 0) {
+        Err(Stop::Syntax { at, .. }) => Some(at),
+        Ok(_) | Err(Stop::Limit(_)) => None,
+    }
 }
 
 /// The comments of a text, without the ends of their lines. The text must be valid.
@@ -99,6 +100,11 @@ impl Builder<'_> {
                 Event::Scalar(word, style, anchor, tag) => {
                     let plain = style == ScalarStyle::Plain && tag.as_ref().is_none_or(|t| t.is_yaml_core_schema());
                     self.refuse_tag(tag.is_some_and(|t| !t.is_yaml_core_schema()), tag_place);
+                    if let Some(dash) = dash_within(self.written(place)).filter(|_| style == ScalarStyle::Plain) {
+                        // YAML takes an entry that is indented too far for more words of the one before.
+                        let at = place.start.saturating_sub(self.offset) as usize + dash;
+                        return Err(Stop::Syntax { at, kind: ErrorKind::InvalidIndentation });
+                    }
                     // The parser stands for a value that is not written by `~` with an empty span.
                     let empty = place.start == place.end;
                     let data =
@@ -347,6 +353,13 @@ impl Builder<'_> {
         };
         Name { text, span: value.span }
     }
+}
+
+/// Where a further line of plain words begins with a dash.
+fn dash_within(words: &str) -> Option<usize> {
+    let ends = words.match_indices('\n').map(|(end, _)| end + 1);
+    ends.map(|start| start + words[start..].len() - words[start..].trim_start().len())
+        .find(|&first| words[first..].starts_with("- "))
 }
 
 /// Whether a key goes on after a colon, with what must be its value.
