@@ -24,7 +24,8 @@ fn lines(found: &Comparison) -> String {
 
 #[test]
 fn versions_of_alexnet() {
-    let versions = ["alexnet", "alexnet-half", "alexnet-paper", "alexnet-torchvision", "bvlc_alexnet", "caffenet"];
+    let versions =
+        ["alexnet", "alexnet-half", "alexnet-paper", "alexnet-torchvision", "bvlc_alexnet", "caffenet"];
     for (i, a) in versions.iter().enumerate() {
         for b in &versions[i + 1..] {
             let found = compare(&spec(&format!("{a}.yaml")), &spec(&format!("{b}.yaml")));
@@ -65,6 +66,16 @@ fn what_a_difference_can_change() {
         ),
         ("lrn(5, alpha: 1e-4)", "lrn(5, alpha: 2e-5, divide_by_size: false)", one("s", Effect::Nothing)),
         ("lrn(5, alpha: 1e-4)", "lrn(5, alpha: 1e-4, divide_by_size: false)", one("s", Effect::Results)),
+        (
+            "lrn(5, alpha: 1e-4, divide_by_size: false)",
+            "lrn(5, alpha: 1e-4, divide_by_size: false, region: map)",
+            one("size", Effect::Results),
+        ),
+        (
+            "lrn(5, alpha: 25e-4, region: map)",
+            "lrn(5, alpha: 1e-4, divide_by_size: false, region: map)",
+            one("s", Effect::Nothing),
+        ),
         ("dropout(0.5)", "dropout(0.2)", one("p", Effect::Training)),
         ("dropout(0.5)", "tanh", vec![("layer".to_string(), Effect::Training), ("layer".to_string(), Effect::Results)]),
         ("flatten -> linear(6)", "linear(6)", one("layer", Effect::Nothing)),

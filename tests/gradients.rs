@@ -154,6 +154,14 @@ fn normalisations() {
     lrn(2, 1, 1, "0.5");
     lrn(1, 1, 2, "0.75");
     lrn(4, 3, 3, "1.0");
+    let lrn_map = |before: usize, after: usize, beta: &str, x: &str| {
+        let op = format!("lrn_map{{before={before}, after={after}, scale=0.3, beta={beta}, k=1.5}}");
+        check(&single(&op, &[x], x), 11, true);
+    };
+    lrn_map(2, 2, "0.75", "f32[2,2,4,5]");
+    lrn_map(2, 1, "0.5", "f32[1,2,3,6]");
+    lrn_map(1, 1, "0.75", "f32[2,3,1,4]");
+    lrn_map(4, 9, "1.0", "f32[1,2,3,2]");
     for (x, y) in [("f32[3,2,2,3]", "f32[3,2,2,3]"), ("f32[5,2]", "f32[5,2]")] {
         let nodes =
             format!("  %y: {y}, %mean: f32[2], %variance: f32[2] = batchnorm_train{{epsilon=0.01}}(%x, %g, %b)");

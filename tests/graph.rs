@@ -26,7 +26,7 @@ fn random_graphs_verify_print_and_parse_back() {
         }
     }
     let forward = "adaptive_avgpool add add_bias avgpool batchnorm_infer batchnorm_train concat constant conv \
-                   cross_entropy dropout lrn matmul maxpool mse normal normalize relu reshape running_update sigmoid \
+                   cross_entropy dropout lrn lrn_map matmul maxpool mse normal normalize relu reshape running_update sigmoid \
                    softmax tanh uniform";
     assert_eq!(seen.into_iter().collect::<Vec<_>>().join(" "), forward);
 }

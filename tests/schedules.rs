@@ -7,7 +7,7 @@ mod support;
 
 use netc::geometry::{Padding, PoolGeometry};
 use netc::graph::interpret::{Data, Precision, Tensor as Value, evaluate};
-use netc::graph::{Adam, Builder, Initializer, LrnGeometry, Op, Sgd};
+use netc::graph::{Adam, Builder, Initializer, LrnGeometry, LrnRegion, Op, Sgd};
 use netc::kernel::interpret::{Memory, Order, run_in_order};
 use netc::kernel::schedule::{self, Tensor};
 use netc::kernel::text::{parse, print};
@@ -360,7 +360,8 @@ fn local_response_normalization() {
             if shape[1] % groups != 0 {
                 continue;
             }
-            let op = LrnGeometry { before, after, scale: 0.2, beta, k: 2.0, groups };
+            let region = LrnRegion::Channels { groups };
+            let op = LrnGeometry { region, before, after, scale: 0.2, beta, k: 2.0 };
             check(Op::Lrn(op), &[d.real(&shape)], None, 1);
             check_within(Op::LrnGrad(op), &[d.real(&shape), d.real(&shape)], None, 1, 2e-6);
         }
@@ -368,17 +369,34 @@ fn local_response_normalization() {
 }
 
 #[test]
-fn wide_windows_of_channels_need_little_code() {
-    let x = Tensor::rows(&[1, 300, 4, 4]);
-    let kernels = |side: usize| {
-        let lrn = LrnGeometry { before: side, after: side, scale: 0.2, beta: 0.75, k: 2.0, groups: 1 };
-        [schedule::lrn(8, "lrn", &lrn, &x, &x), schedule::lrn_grad(8, "lrn_grad", &lrn, &x, &x, &x)]
-    };
-    for [some, all] in [[100, 1 << 20], [299, 1 << 40]] {
-        for (some, all) in kernels(some).iter().zip(&kernels(all)) {
-            sound(all);
-            assert_eq!(print(some).lines().count(), print(all).lines().count());
-            assert!(all.scratch_bytes() < 20_000, "{}", print(all));
+fn local_response_normalization_within_maps() {
+    let mut d = Draw::new(25);
+    for shape in IMAGES {
+        for (before, after, beta) in [(2, 2, 0.75), (2, 1, 0.5), (0, 3, 0.6), (1000, 9, 1.0)] {
+            let op = LrnGeometry { region: LrnRegion::Map, before, after, scale: 0.1, beta, k: 2.0 };
+            check(Op::Lrn(op), &[d.real(&shape)], None, 1);
+            check_within(Op::LrnGrad(op), &[d.real(&shape), d.real(&shape)], None, 1, 2e-6);
+        }
+    }
+}
+
+#[test]
+fn wide_windows_need_little_code() {
+    let x = Tensor::rows(&[1, 300, 4, 61]);
+    for (region, sides, bytes) in [
+        (LrnRegion::Channels { groups: 1 }, [[100, 1 << 20], [299, 1 << 40]], 20_000),
+        (LrnRegion::Map, [[20, 1 << 20], [60, 1 << 40]], 230_000),
+    ] {
+        let kernels = |side: usize| {
+            let lrn = LrnGeometry { region, before: side, after: side, scale: 0.2, beta: 0.75, k: 2.0 };
+            [schedule::lrn(8, "lrn", &lrn, &x, &x), schedule::lrn_grad(8, "lrn_grad", &lrn, &x, &x, &x)]
+        };
+        for [some, all] in sides {
+            for (some, all) in kernels(some).iter().zip(&kernels(all)) {
+                sound(all);
+                assert_eq!(print(some).lines().count(), print(all).lines().count());
+                assert!(all.scratch_bytes() < bytes, "{}", print(all));
+            }
         }
     }
 }
@@ -623,8 +641,11 @@ fn random_case(d: &mut Draw) -> (Op, Vec<Value>, Option<Vec<usize>>, usize) {
         }
         10 => {
             let (before, after) = (d.below(5), d.below(5));
-            let groups = if c % 2 == 0 { 1 + d.below(2) } else { 1 };
-            let lrn = LrnGeometry { before, after, scale: 0.1, beta: 0.75, k: 1.0, groups };
+            let region = match d.below(3) {
+                0 => LrnRegion::Map,
+                at => LrnRegion::Channels { groups: if c % 2 == 0 { at } else { 1 } },
+            };
+            let lrn = LrnGeometry { region, before, after, scale: 0.1, beta: 0.75, k: 1.0 };
             if d.below(2) == 0 {
                 (Op::Lrn(lrn), vec![x], None, 1)
             } else {
@@ -728,7 +749,9 @@ fn large_kernels_verify_and_look_as_they_should() {
         Tensor::channels_last(DType::F32, [128, c, size, size], halo)
     };
     let pool = pools()[0];
-    let lrn = LrnGeometry { before: 2, after: 2, scale: 2e-5, beta: 0.75, k: 2.0, groups: 1 };
+    let region = LrnRegion::Channels { groups: 1 };
+    let lrn = LrnGeometry { region, before: 2, after: 2, scale: 2e-5, beta: 0.75, k: 2.0 };
+    let within = LrnGeometry { region: LrnRegion::Map, ..lrn };
     let (conv1, pooled) = (image(96, 55, 0), image(96, 27, 2));
     let index = Tensor { dtype: DType::I32, ..image(96, 27, 0) };
     let (flat, last) = (Tensor::rows(&[128, 9216]), image(256, 6, 0));
@@ -744,6 +767,8 @@ fn large_kernels_verify_and_look_as_they_should() {
         (Op::Relu, vec![&conv1], vec![&conv1]),
         (Op::Lrn(lrn), vec![&conv1], vec![&conv1]),
         (Op::LrnGrad(lrn), vec![&conv1, &conv1], vec![&conv1]),
+        (Op::Lrn(within), vec![&conv1], vec![&conv1]),
+        (Op::LrnGrad(within), vec![&conv1, &conv1], vec![&conv1]),
         (Op::MaxPool(pool), vec![&conv1], vec![&pooled, &index]),
         (Op::MaxPoolGrad(pool), vec![&index, &pooled], vec![&conv1]),
         (Op::AvgPool { pool, count_include_pad: false }, vec![&conv1], vec![&pooled]),

@@ -19,7 +19,7 @@ mod wiring;
 
 pub use crate::diag::Derivation;
 use crate::diag::{Code, Diagnostic, Severity};
-pub use crate::geometry::{Padding, PoolGeometry};
+pub use crate::geometry::{LrnRegion, Padding, PoolGeometry};
 use crate::source::{Sources, Span};
 use crate::spec::{self, Spec};
 use layers::{Operand, Resolved};
@@ -102,7 +102,9 @@ pub enum LayerKind {
     Tanh,
     /// Local response normalisation.
     Lrn {
-        /// Channels in the window.
+        /// Whether the window holds channels or pixels.
+        region: LrnRegion,
+        /// Channels in the window, or pixels along each of its sides.
         size: usize,
         /// α.
         alpha: f64,
@@ -110,10 +112,8 @@ pub enum LayerKind {
         beta: f64,
         /// k.
         k: f64,
-        /// s = α/size (PyTorch, Caffe, ONNX) and not α (the 2012 paper's text).
+        /// s = α over the numbers in a window (PyTorch, Caffe, ONNX) and not α (the 2012 paper's text).
         divide_by_size: bool,
-        /// Windows do not cross group boundaries.
-        groups: usize,
     },
     /// Maximum of each window.
     MaxPool(PoolGeometry),

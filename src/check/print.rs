@@ -77,8 +77,10 @@ fn settings(kind: &LayerKind) -> String {
             sides(padding)
         ),
         LayerKind::Linear { features, bias } => format!(" features {features} bias {bias}"),
-        LayerKind::Lrn { size, alpha, beta, k, divide_by_size, groups } => format!(
-            " size {size} alpha {alpha:?} beta {beta:?} k {k:?} divide_by_size {divide_by_size} groups {groups}"
+        LayerKind::Lrn { region, size, alpha, beta, k, divide_by_size } => format!(
+            " region {} size {size} alpha {alpha:?} beta {beta:?} k {k:?} divide_by_size {divide_by_size} groups {}",
+            region.word(),
+            region.groups()
         ),
         LayerKind::MaxPool(pool) => window(pool),
         LayerKind::AvgPool { pool, count_include_pad } => {

@@ -121,6 +121,21 @@ impl<'a, 'p> Reader<'a, 'p> {
         edit(self.map, self.span, key, value)
     }
 
+    /// The edit that takes a setting out, if it is written beside others.
+    pub fn removal(&self, key: &str) -> Option<Edit> {
+        let all = self.map.span;
+        let written = self.map.entries.iter().map(|s| (s, s.key.span.to(s.value.span)));
+        let written: Vec<_> = written.filter(|(_, span)| all.start <= span.start && span.end <= all.end).collect();
+        let at = written.iter().position(|(setting, _)| setting.key.text == key)?;
+        let own = written[at].1;
+        let span = match (written.get(at + 1), at.checked_sub(1)) {
+            (Some((_, next)), _) => Span { start: own.start, end: next.start },
+            (None, Some(before)) => Span { start: written[before].1.end, end: own.end },
+            (None, None) => return None,
+        };
+        Some(Edit { span, text: String::new() })
+    }
+
     /// Reports unknown and missing keys. Every key must have been asked for by now.
     pub fn finish(self) {
         let mut missing = self.missing;

@@ -2,7 +2,7 @@
 
 use super::Effect;
 use crate::check::{Init, Layer, LayerKind, Loss, Network, Optimizer, Train};
-use crate::geometry::{Padding, PoolGeometry};
+use crate::geometry::{LrnRegion, Padding, PoolGeometry};
 use netc_runtime::program::{CropInfo, DecayInfo, PreprocessInfo, ResizeInfo};
 
 /// A setting of a layer.
@@ -38,15 +38,19 @@ pub(super) fn settings(network: &Network, layer: &Layer) -> Vec<Setting> {
         LayerKind::Linear { features, bias } => {
             vec![setting("features", features, Shapes), setting("bias", bias, Shapes)]
         }
-        LayerKind::Lrn { size, alpha, beta, k, divide_by_size, groups } => {
-            let scale = if *divide_by_size { alpha / *size as f64 } else { *alpha };
-            let text = if *divide_by_size { format!("α/size = {scale:e}") } else { format!("α = {scale:e}") };
+        LayerKind::Lrn { region, size, alpha, beta, k, divide_by_size } => {
+            let scale = if *divide_by_size { alpha / region.window(*size) } else { *alpha };
+            let (window, area) = match region {
+                LrnRegion::Channels { .. } => (size.to_string(), "size"),
+                LrnRegion::Map => (format!("{size}×{size}"), "size²"),
+            };
+            let text = if *divide_by_size { format!("α/{area} = {scale:e}") } else { format!("α = {scale:e}") };
             vec![
-                setting("size", size, Results),
+                setting("size", window, Results),
                 Setting { name: "s", same: format!("{scale:.12e}"), text, effect: Results },
                 setting("beta", beta, Results),
                 setting("k", k, Results),
-                setting("groups", groups, Results),
+                setting("groups", region.groups(), Results),
             ]
         }
         LayerKind::MaxPool(pool) => pooling(network, layer, pool),

@@ -272,8 +272,11 @@ impl Lowering<'_> {
             LayerKind::Sigmoid => Op::Sigmoid,
             LayerKind::Tanh => Op::Tanh,
             LayerKind::Softmax => Op::Softmax,
-            LayerKind::Lrn { size, alpha, beta, k, divide_by_size, groups } => {
-                Op::Lrn(lrn_geometry(*size, *alpha, *beta, *k, *divide_by_size, *groups))
+            LayerKind::Lrn { region, size, alpha, beta, k, divide_by_size } => {
+                // The window of PyTorch: for even sizes the extra channel is before the centre.
+                let (before, after) = (size / 2, size.saturating_sub(1) / 2);
+                let scale = if *divide_by_size { alpha / region.window(*size) } else { *alpha };
+                Op::Lrn(LrnGeometry { region: *region, before, after, scale, beta: *beta, k: *k })
             }
             LayerKind::MaxPool(pool) => Op::MaxPool(*pool),
             LayerKind::AvgPool { pool, count_include_pad } => {
@@ -380,12 +383,6 @@ impl Lowering<'_> {
         self.b.output("output", output);
         Ok(self.b.finish())
     }
-}
-
-/// The window of PyTorch: for even sizes the extra channel is before the centre.
-fn lrn_geometry(size: usize, alpha: f64, beta: f64, k: f64, divide_by_size: bool, groups: usize) -> LrnGeometry {
-    let scale = if divide_by_size { alpha / size as f64 } else { alpha };
-    LrnGeometry { before: size / 2, after: size.saturating_sub(1) / 2, scale, beta, k, groups }
 }
 
 fn batched(batch: usize, shape: &[usize]) -> Vec<usize> {

@@ -20,7 +20,7 @@ pub mod shapes;
 pub mod text;
 pub mod verify;
 
-pub use crate::geometry::{Padding, PoolGeometry};
+pub use crate::geometry::{LrnRegion, Padding, PoolGeometry};
 use crate::source::Span;
 pub use build::Builder;
 pub use lower::{Mode, layer_output, lower};
@@ -136,21 +136,22 @@ pub struct ConvGeometry {
     pub groups: usize,
 }
 
-/// Local response normalisation, b = a·(k + s·Σ a²)^−β over channels `c − before ..= c + after` clipped to the group.
+/// Local response normalisation, b = a·(k + s·Σ a²)^−β. The sum is over channels `c − before ..= c + after` of a group, or over
+/// the rows `h − before ..= h + after` and the columns `w − before ..= w + after` of one channel; what lies beyond is 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LrnGeometry {
-    /// Channels before the centre.
+    /// Whether windows hold channels or pixels.
+    pub region: LrnRegion,
+    /// Channels, rows and columns before the centre.
     pub before: usize,
-    /// Channels after the centre.
+    /// Channels, rows and columns after the centre.
     pub after: usize,
-    /// s: α, divided by the size if the spec's convention divides.
+    /// s: α, divided by the numbers in a window if the spec's convention divides.
     pub scale: f64,
     /// β.
     pub beta: f64,
     /// k.
     pub k: f64,
-    /// Windows do not cross the boundary between groups of channels.
-    pub groups: usize,
 }
 
 /// Numbers that a parameter starts from. `stream` keeps parameters' random numbers apart.

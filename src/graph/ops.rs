@@ -1,6 +1,6 @@
 //! Names and attributes of the operations, as the text form writes them.
 
-use super::{Adam, ConvGeometry, Initializer, LrnGeometry, Op, Padding, PoolGeometry, Sgd};
+use super::{Adam, ConvGeometry, Initializer, LrnGeometry, LrnRegion, Op, Padding, PoolGeometry, Sgd};
 use std::fmt;
 
 /// The value of an attribute in braces.
@@ -56,8 +56,10 @@ impl Op {
             Op::SigmoidGrad => "sigmoid_grad",
             Op::Tanh => "tanh",
             Op::TanhGrad => "tanh_grad",
-            Op::Lrn(_) => "lrn",
-            Op::LrnGrad(_) => "lrn_grad",
+            Op::Lrn(LrnGeometry { region: LrnRegion::Channels { .. }, .. }) => "lrn",
+            Op::Lrn(LrnGeometry { region: LrnRegion::Map, .. }) => "lrn_map",
+            Op::LrnGrad(LrnGeometry { region: LrnRegion::Channels { .. }, .. }) => "lrn_grad",
+            Op::LrnGrad(LrnGeometry { region: LrnRegion::Map, .. }) => "lrn_map_grad",
             Op::MaxPool(_) => "maxpool",
             Op::MaxPoolGrad(_) => "maxpool_grad",
             Op::AvgPool { .. } => "avgpool",
@@ -234,8 +236,10 @@ impl Op {
             "sigmoid_grad" => Op::SigmoidGrad,
             "tanh" => Op::Tanh,
             "tanh_grad" => Op::TanhGrad,
-            "lrn" => Op::Lrn(a.lrn()?),
-            "lrn_grad" => Op::LrnGrad(a.lrn()?),
+            "lrn" => Op::Lrn(a.lrn_of_channels()?),
+            "lrn_grad" => Op::LrnGrad(a.lrn_of_channels()?),
+            "lrn_map" => Op::Lrn(a.lrn(LrnRegion::Map)?),
+            "lrn_map_grad" => Op::LrnGrad(a.lrn(LrnRegion::Map)?),
             "maxpool" => Op::MaxPool(a.pool()?),
             "maxpool_grad" => Op::MaxPoolGrad(a.pool()?),
             "avgpool" => Op::AvgPool { pool: a.pool()?, count_include_pad: a.flag("count_include_pad")? },
@@ -303,14 +307,18 @@ fn pool_attributes(pool: &PoolGeometry) -> Attributes {
 }
 
 fn lrn_attributes(g: &LrnGeometry) -> Attributes {
-    vec![
+    let mut list = vec![
         ("before", Attribute::Int(g.before)),
         ("after", Attribute::Int(g.after)),
         ("scale", Attribute::Float(g.scale)),
         ("beta", Attribute::Float(g.beta)),
         ("k", Attribute::Float(g.k)),
-        ("groups", Attribute::Int(g.groups)),
-    ]
+    ];
+    match g.region {
+        LrnRegion::Channels { groups } => list.push(("groups", Attribute::Int(groups))),
+        LrnRegion::Map => {}
+    }
+    list
 }
 
 /// Top, bottom, left, right.
@@ -396,14 +404,19 @@ impl Reader {
         })
     }
 
-    fn lrn(&mut self) -> Result<LrnGeometry, String> {
+    fn lrn_of_channels(&mut self) -> Result<LrnGeometry, String> {
+        let region = LrnRegion::Channels { groups: self.int("groups")? };
+        self.lrn(region)
+    }
+
+    fn lrn(&mut self, region: LrnRegion) -> Result<LrnGeometry, String> {
         Ok(LrnGeometry {
+            region,
             before: self.int("before")?,
             after: self.int("after")?,
             scale: self.float("scale")?,
             beta: self.float("beta")?,
             k: self.float("k")?,
-            groups: self.int("groups")?,
         })
     }
 }

@@ -5,8 +5,8 @@
 
 use super::interpret::Tensor;
 use super::{
-    Bug, Builder, ConvGeometry, DType, Graph, Initializer, LrnGeometry, Op, Padding, PoolGeometry, StateId, Type,
-    ValueId,
+    Bug, Builder, ConvGeometry, DType, Graph, Initializer, LrnGeometry, LrnRegion, Op, Padding, PoolGeometry, StateId,
+    Type, ValueId,
 };
 use netc_runtime::program::StateRole;
 use netc_runtime::random::Stream;
@@ -242,11 +242,15 @@ impl Random {
 
     fn lrn(&mut self, x: ValueId) -> Result<ValueId, Bug> {
         let channels = self.shape(x)[1];
-        let groups = if channels.is_multiple_of(2) && self.coin() { 2 } else { 1 };
+        let region = match self.between(0, 2) {
+            0 => LrnRegion::Map,
+            1 if channels.is_multiple_of(2) => LrnRegion::Channels { groups: 2 },
+            _ => LrnRegion::Channels { groups: 1 },
+        };
         let size = self.between(1, 5);
         let (scale, beta) = (*self.pick(&[0.02, 0.5]), *self.pick(&[0.75, 0.5, 1.0]));
         let k = *self.pick(&[1.0, 2.0]);
-        self.unary(Op::Lrn(LrnGeometry { before: size / 2, after: (size - 1) / 2, scale, beta, k, groups }), x)
+        self.unary(Op::Lrn(LrnGeometry { region, before: size / 2, after: (size - 1) / 2, scale, beta, k }), x)
     }
 
     /// A pooling window that fits the image.

@@ -164,12 +164,12 @@ pub fn result_types(op: &Op, operands: &[Type], shape: Option<&[usize]>) -> Resu
         }
         Op::Lrn(g) => {
             let [x] = real(operands)?;
-            groups(image(x)?[1], g.groups)?;
+            groups(image(x)?[1], g.region.groups())?;
             Ok(vec![x.clone()])
         }
         Op::LrnGrad(g) => {
             let [x, _] = real(operands)?;
-            groups(image(x)?[1], g.groups)?;
+            groups(image(x)?[1], g.region.groups())?;
             same_pair(operands)
         }
         Op::MaxPool(pool) => {

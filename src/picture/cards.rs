@@ -2,7 +2,7 @@
 
 use super::{Card, Family, Role, Text, width};
 use crate::check::report::{grouped, scaled};
-use crate::check::{Layer, LayerId, LayerKind, Network, Padding};
+use crate::check::{Layer, LayerId, LayerKind, LrnRegion, Network, Padding};
 use std::collections::BTreeMap;
 
 /// Space between a box's edge and its text.
@@ -180,7 +180,10 @@ fn settings(layer: &Layer) -> String {
             format!("{} {}{}{}", layer.kind.word(), pair(pool.kernel), strided(pool.stride), padded(&pool.padding))
         }
         LayerKind::AdaptiveAvgPool { .. } => layer.kind.word().replace('_', " "),
-        LayerKind::Lrn { size, .. } => format!("lrn {size}"),
+        LayerKind::Lrn { region, size, .. } => match region {
+            LrnRegion::Channels { .. } => format!("lrn {size}"),
+            LrnRegion::Map => format!("lrn {}", pair([*size; 2])),
+        },
         LayerKind::Dropout { p } => format!("dropout {p}"),
         LayerKind::Relu
         | LayerKind::Sigmoid

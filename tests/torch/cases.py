@@ -108,6 +108,14 @@ def normalisations():
     yield Case("lrn_beta_half", [7, 3, 3], [{"lrn": {"size": 3, "alpha": 1.0, "beta": 0.5, "k": 1}}])
     yield Case("lrn_beta_one", [7, 3, 3], [{"lrn": {"size": 3, "alpha": 1.0, "beta": 1.0, "k": 1}}])
     yield Case("lrn_beta_odd", [7, 3, 3], [{"lrn": {"size": 3, "alpha": 2.0, "beta": 0.6, "k": 1.5}}])
+    within = {"region": "map", **strong}
+    yield Case("lrn_map", [3, 7, 6], [{"lrn": {"size": 5, **within}}])
+    yield Case("lrn_map_even", [2, 5, 7], [{"lrn": {"size": 4, **within}}])
+    yield Case("lrn_map_over_image", [2, 3, 4], [{"lrn": {"size": 11, **within}}])
+    yield Case("lrn_map_paper", [2, 6, 5], [{"lrn": {"size": 3, "divide_by_size": False, **within}}])
+    settings = {"size": 5, "region": "map", "alpha": 1e-3, "beta": 0.75, "k": 1}
+    yield Case("lrn_map_alexnet_2012", [4, 6, 6], [{"lrn": settings}], pixels="large")
+    yield Case("lrn_map_beta_odd", [9, 4, 5], [{"lrn": {**settings, "size": 2, "alpha": 2.0, "beta": 0.6}}])
     norm = {"batchnorm": {"name": "bn1"}}
     yield Case("batchnorm", [5, 4, 3], [norm], batch=3)
     yield Case("batchnorm_vector", [6], [norm], batch=5)

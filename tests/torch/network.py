@@ -91,10 +91,16 @@ def conv(x, weight, bias, settings):
 
 
 def lrn(x, settings):
-    """PyTorch's function on each group of channels; the 2012 paper's text does not divide alpha by the size."""
+    """PyTorch's function on each group of channels; the 2012 paper's text does not divide alpha by the size. PyTorch has none
+    within a map: there it is made from the mean of a square of pixels."""
     size, alpha = settings.get("size", 5), settings.get("alpha", 1e-4)
+    within_map = settings.get("region") == "map"
     if not settings.get("divide_by_size", True):
-        alpha *= size
+        alpha *= size * size if within_map else size
+    if within_map:
+        before, after = size // 2, (size - 1) // 2
+        mean = F.avg_pool2d(F.pad(x * x, (before, after, before, after)), size, 1)
+        return x / (settings.get("k", 1) + alpha * mean) ** settings.get("beta", 0.75)
     groups = x.chunk(settings.get("groups", 1), dim=1)
     done = [F.local_response_norm(g, size, alpha, settings.get("beta", 0.75), settings.get("k", 1)) for g in groups]
     return torch.cat(done, dim=1)

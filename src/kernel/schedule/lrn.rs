@@ -1,20 +1,35 @@
-//! Local response normalisation across channels.
+//! Local response normalisation across channels; within a map it is [`lrn_map`](super::lrn_map).
 //!
 //! A pixel's channels are squared into a scratch row with zeros on both sides of each group, so that windows need no
 //! clipping; all passes over the row are vectors of channels. A window reaches no further than its group.
 
 use super::super::build::{Builder, View};
 use super::super::{Access, BufferId, DType, Expr, Index, Kernel, LoopKind, Unary};
-use super::Tensor;
 use super::nest::{channel_vectors, each_row};
-use crate::graph::LrnGeometry;
+use super::{Tensor, lrn_map};
+use crate::graph::{LrnGeometry, LrnRegion};
 
-/// y = x·(k + s·Σ x²)^−β over the window of channels.
+/// y = x·(k + s·Σ x²)^−β over the window.
 pub fn lrn(lanes: usize, name: &str, lrn: &LrnGeometry, x: &Tensor, y: &Tensor) -> Kernel {
+    match lrn.region {
+        LrnRegion::Channels { groups } => across_channels(lanes, name, lrn, groups, x, y),
+        LrnRegion::Map => lrn_map::within_map(lanes, name, lrn, x, y),
+    }
+}
+
+/// dx = dy·d^−β − 2·s·β·x·Σ dy·x·d^(−β−1), the sum over the elements whose windows hold this one; d = k + s·Σ x².
+pub fn lrn_grad(lanes: usize, name: &str, lrn: &LrnGeometry, x: &Tensor, dy: &Tensor, dx: &Tensor) -> Kernel {
+    match lrn.region {
+        LrnRegion::Channels { groups } => across_channels_grad(lanes, name, lrn, groups, [x, dy, dx]),
+        LrnRegion::Map => lrn_map::within_map_grad(lanes, name, lrn, [x, dy, dx]),
+    }
+}
+
+fn across_channels(lanes: usize, name: &str, lrn: &LrnGeometry, groups: usize, x: &Tensor, y: &Tensor) -> Kernel {
     let mut b = Builder::new(name, lanes);
     let from = x.image().declare(&mut b, "x", Access::Read);
     let to = y.image().declare(&mut b, "y", Access::Write);
-    let squares = Row::new(&mut b, "squares", lrn.groups, from.dims[1], lrn.before, lrn.after);
+    let squares = Row::new(&mut b, "squares", groups, from.dims[1], lrn.before, lrn.after);
     each_row(&mut b, from.dims[0], from.dims[2], |b, n, h| {
         squares.clear_margins(b);
         b.serial("w", from.dims[3], |b, w| {
@@ -24,7 +39,7 @@ pub fn lrn(lanes: usize, name: &str, lrn: &LrnGeometry, x: &Tensor, y: &Tensor) 
                 squares.square(b, &group, &from, &at);
                 channel_vectors(b, squares.channels, |b, c, lane| {
                     let sum = squares.window(b, &group, &c, &lane);
-                    let d = b.bind(sum.mul_add((lrn.scale as f32).into(), (lrn.k as f32).into()));
+                    let d = denominator(b, lrn, sum);
                     let x = Expr::load(from.buffer, at(&from, c.clone()));
                     let value = over_power(b, x, d, lrn.beta);
                     b.store(to.buffer, at(&to, c), value);
@@ -35,15 +50,20 @@ pub fn lrn(lanes: usize, name: &str, lrn: &LrnGeometry, x: &Tensor, y: &Tensor) 
     b.finish()
 }
 
-/// dx = dy·d^−β − 2·s·β·x·Σ dy·x·d^(−β−1), the sum over the channels whose windows hold this one; d = k + s·Σ x².
-pub fn lrn_grad(lanes: usize, name: &str, lrn: &LrnGeometry, x: &Tensor, dy: &Tensor, dx: &Tensor) -> Kernel {
+fn across_channels_grad(
+    lanes: usize,
+    name: &str,
+    lrn: &LrnGeometry,
+    groups: usize,
+    [x, dy, dx]: [&Tensor; 3],
+) -> Kernel {
     let mut b = Builder::new(name, lanes);
     let from = x.image().declare(&mut b, "x", Access::Read);
     let gradient = dy.image().declare(&mut b, "dy", Access::Read);
     let to = dx.image().declare(&mut b, "dx", Access::Write);
     let channels = from.dims[1];
-    let squares = Row::new(&mut b, "squares", lrn.groups, channels, lrn.before, lrn.after);
-    let shares = Row::new(&mut b, "shares", lrn.groups, channels, lrn.after, lrn.before);
+    let squares = Row::new(&mut b, "squares", groups, channels, lrn.before, lrn.after);
+    let shares = Row::new(&mut b, "shares", groups, channels, lrn.after, lrn.before);
     let direct = b.scratch("direct", DType::F32, squares.channels);
     let factor = (-2.0 * lrn.scale * lrn.beta) as f32;
     each_row(&mut b, from.dims[0], from.dims[2], |b, n, h| {
@@ -56,7 +76,7 @@ pub fn lrn_grad(lanes: usize, name: &str, lrn: &LrnGeometry, x: &Tensor, dy: &Te
                 squares.square(b, &group, &from, &at);
                 channel_vectors(b, squares.channels, |b, c, lane| {
                     let sum = squares.window(b, &group, &c, &lane);
-                    let d = b.bind(sum.mul_add((lrn.scale as f32).into(), (lrn.k as f32).into()));
+                    let d = denominator(b, lrn, sum);
                     let dy = Expr::load(gradient.buffer, at(&gradient, c.clone()));
                     let through = over_power(b, dy, d.clone(), lrn.beta);
                     let through = b.bind(through);
@@ -76,8 +96,8 @@ pub fn lrn_grad(lanes: usize, name: &str, lrn: &LrnGeometry, x: &Tensor, dy: &Te
     b.finish()
 }
 
-/// Windows of at most this many channels are summed without a loop.
-const UNROLLED: usize = 16;
+/// Windows of at most this many taps are summed without a loop.
+pub(super) const UNROLLED: usize = 16;
 
 /// One pixel's channels in scratch, each group with margins of zeros.
 struct Row {
@@ -134,25 +154,43 @@ impl Row {
     /// The sum over the window of a channel, which is in this lane of a vector.
     fn window(&self, b: &mut Builder, group: &Index, channel: &Index, lane: &Index) -> Expr {
         let start = group.clone() * self.span() + channel.clone();
-        let mut sum = b.bind(Expr::load(self.buffer, start.clone()));
-        let others = self.before + self.after;
-        match self.sum {
-            None => {
-                for tap in 1..=others {
-                    sum = b.bind(sum + Expr::load(self.buffer, start.clone() + tap));
-                }
-                sum
+        taps(b, self.buffer, start, 1, self.before + 1 + self.after, self.sum, lane)
+    }
+}
+
+/// The sum of `count` elements of a buffer from `start`, each `step` after the one before; by a loop if there is a register
+/// for the sum.
+pub(super) fn taps(
+    b: &mut Builder,
+    buffer: BufferId,
+    start: Index,
+    step: usize,
+    count: usize,
+    register: Option<BufferId>,
+    lane: &Index,
+) -> Expr {
+    let mut sum = b.bind(Expr::load(buffer, start.clone()));
+    match register {
+        None => {
+            for tap in 1..count {
+                sum = b.bind(sum + Expr::load(buffer, start.clone() + tap * step));
             }
-            Some(register) => {
-                b.store(register, lane.clone(), sum);
-                b.for_loop("tap", 1usize, others + 1, LoopKind::Serial, |b, tap| {
-                    let sum = Expr::load(register, lane.clone()) + Expr::load(self.buffer, start.clone() + tap);
-                    b.store(register, lane.clone(), sum);
-                });
-                b.bind(Expr::load(register, lane.clone()))
-            }
+            sum
+        }
+        Some(register) => {
+            b.store(register, lane.clone(), sum);
+            b.for_loop("tap", 1usize, count, LoopKind::Serial, |b, tap| {
+                let next = Expr::load(buffer, start.clone() + tap * step as i64);
+                b.store(register, lane.clone(), Expr::load(register, lane.clone()) + next);
+            });
+            b.bind(Expr::load(register, lane.clone()))
         }
     }
+}
+
+/// k + s·Σ x².
+pub(super) fn denominator(b: &mut Builder, lrn: &LrnGeometry, sum: Expr) -> Expr {
+    b.bind(sum.mul_add((lrn.scale as f32).into(), (lrn.k as f32).into()))
 }
 
 fn channel(row: &Row, group: &Index, c: Index) -> Index {
@@ -160,7 +198,7 @@ fn channel(row: &Row, group: &Index, c: Index) -> Index {
 }
 
 /// x·d^−β; by square roots for the usual exponents.
-fn over_power(b: &mut Builder, x: Expr, d: Expr, beta: f64) -> Expr {
+pub(super) fn over_power(b: &mut Builder, x: Expr, d: Expr, beta: f64) -> Expr {
     if beta == 0.75 {
         let root = b.bind(d.unary(Unary::Sqrt));
         x / (root.clone() * root.unary(Unary::Sqrt))

@@ -18,6 +18,7 @@ mod bias;
 mod copy;
 mod loss;
 mod lrn;
+mod lrn_map;
 mod max_pool;
 mod nest;
 mod op;

@@ -116,19 +116,35 @@ pub(super) fn channel_blocks(
     width: usize,
     body: impl Fn(&mut Builder, Index, usize),
 ) {
+    image_blocks(b, 1, channels, width, |b, _, first, width| body(b, first, width));
+}
+
+/// As [`channel_blocks`], of each image by itself: `body` gets the image too.
+pub(super) fn image_blocks(
+    b: &mut Builder,
+    images: usize,
+    channels: usize,
+    width: usize,
+    body: impl Fn(&mut Builder, Index, Index, usize),
+) {
     let (whole, rest) = (channels / width, channels % width);
-    either_parallel(b, "block", whole + usize::from(rest > 0), |b, block| match (whole, rest) {
-        (_, 0) => body(b, block * width as i64, width),
-        (0, _) => body(b, Index::Const(0), rest),
-        _ => {
-            let end = (block.clone() + 1usize).min(whole);
-            b.for_loop("whole", block.clone(), end, LoopKind::Serial, |b, at| {
-                body(b, at * width as i64, width);
-            });
-            let end = (block + 1usize).max(whole);
-            b.for_loop("partial", whole, end, LoopKind::Serial, |b, at| {
-                body(b, at * width as i64, rest);
-            });
+    let blocks = whole + usize::from(rest > 0);
+    either_parallel(b, "block", images * blocks, |b, at| {
+        let (n, block) =
+            if images == 1 { (Index::Const(0), at) } else { (at.clone() / blocks as i64, at % blocks as i64) };
+        match (whole, rest) {
+            (_, 0) => body(b, n, block * width as i64, width),
+            (0, _) => body(b, n, Index::Const(0), rest),
+            _ => {
+                let end = (block.clone() + 1usize).min(whole);
+                b.for_loop("whole", block.clone(), end, LoopKind::Serial, |b, at| {
+                    body(b, n.clone(), at * width as i64, width);
+                });
+                let end = (block + 1usize).max(whole);
+                b.for_loop("partial", whole, end, LoopKind::Serial, |b, at| {
+                    body(b, n, at * width as i64, rest);
+                });
+            }
         }
     });
 }
