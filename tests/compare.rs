@@ -25,7 +25,7 @@ fn lines(found: &Comparison) -> String {
 #[test]
 fn versions_of_alexnet() {
     let versions =
-        ["alexnet", "alexnet-half", "alexnet-paper", "alexnet-torchvision", "bvlc_alexnet", "caffenet"];
+        ["alexnet", "alexnet-2012", "alexnet-half", "alexnet-paper", "alexnet-torchvision", "bvlc_alexnet", "caffenet"];
     for (i, a) in versions.iter().enumerate() {
         for b in &versions[i + 1..] {
             let found = compare(&spec(&format!("{a}.yaml")), &spec(&format!("{b}.yaml")));

@@ -172,6 +172,7 @@ fn classic_networks_have_the_sizes_that_their_sources_state() {
     // LeNet-5: the paper's own 60,000 with 1,516 in C3; all maps connected make 2,416 of it.
     // ZFNet, NIN: counted from the sizes in paper and model file; 62.4 M and 7.6 M are what is said of them.
     for (name, params, macs) in [
+        ("alexnet-2012", 60_965_224, 724_406_816),
         ("alexnet-half", 16_630_440, 311_191_824),
         ("alexnet-paper", 60_965_224, 724_406_816),
         ("alexnet-torchvision", 61_100_840, 714_188_480),
