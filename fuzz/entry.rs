@@ -26,7 +26,7 @@ pub fn check(bytes: &[u8]) {
     let problems = match check::check(&read) {
         Ok((network, warnings)) => {
             check::print(&network);
-            check::report::table(&network);
+            check::report::table(&network, 80);
             warnings
         }
         Err(errors) => errors,

@@ -43,7 +43,7 @@ fn cost(name: &str, text: &str) -> ([u64; 2], usize) {
     let parsed = spec::parse(&mut sources, name, text);
     let problems = match check::check(&parsed) {
         Ok((network, warnings)) => {
-            drop(check::report::table(&network));
+            drop(check::report::table(&network, 80));
             warnings
         }
         Err(errors) => errors,

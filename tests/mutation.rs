@@ -9,6 +9,8 @@
 
 #[path = "mutation/edits.rs"]
 mod edits;
+#[path = "mutation/fixes.rs"]
+mod fixes;
 
 use edits::{Slip, Slipped, slip};
 use netc::check::{self, LayerKind, Network};

@@ -137,7 +137,7 @@ fn every_spec_as_spec_network_and_table() {
         settings.bind(|| {
             insta::assert_snapshot!("spec", spec::print(&spec));
             insta::assert_snapshot!("network", check::print(&network));
-            insta::assert_snapshot!("table", check::report::table(&network));
+            insta::assert_snapshot!("table", check::report::table(&network, 80));
         });
     });
 }

@@ -1,8 +1,8 @@
 //! First contents of parameters: rules as written, resolved to numbers by fan-in and fan-out.
 
-use super::reader::{Bounds, Pick, Reader};
+use super::reader::{Bounds, Pick, Reader, choice};
 use super::{Init, Param};
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, Fix};
 use crate::source::Span;
 use crate::spec::{Data, Value};
 use std::collections::BTreeMap;
@@ -113,7 +113,8 @@ pub(super) fn params(
         });
     } else if let Some(span) = settings.own_bias {
         let message = format!("{} has no bias, so that this has no effect", reader.owner);
-        reader.report(Diagnostic::error(Code::UnusedSetting, span, message));
+        let fix = choice("bias: true".to_string(), String::new(), reader.edit("bias", "true"));
+        reader.report(Diagnostic::error(Code::UnusedSetting, span, message).fix(fix));
         return None;
     }
     Some(params)
@@ -154,7 +155,9 @@ fn fixed(reader: &mut Reader<'_, '_>, rule: Rule, name: &str) -> Option<Init> {
     }
     let message = format!("the {name} of {} is a vector, which has no fan-in and fan-out", reader.owner);
     let diagnostic = Diagnostic::error(Code::InitMismatch, rule.span, message);
-    reader.report(diagnostic.note("use a number, `normal` or `uniform`"));
+    let number = if name == "weight" { "1" } else { "0" };
+    let fix = Fix::maybe(format!("{name}: {number}"), rule.span, number);
+    reader.report(diagnostic.note("use a number, `normal` or `uniform`").fix(fix));
     None
 }
 

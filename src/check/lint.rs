@@ -2,9 +2,8 @@
 //!
 //! Each has a code of its own, which the section `allow` keeps silent.
 
-use super::reader;
-use super::{Init, Layer, LayerId, LayerKind, Network, Optimizer};
-use crate::diag::{Code, Diagnostic};
+use super::{Init, Layer, LayerId, LayerKind, Network, Optimizer, reader, remedy};
+use crate::diag::{Code, Diagnostic, Fix};
 use crate::source::Span;
 use crate::spec::{Data, LayerEntry, Spec, Value};
 use netc_runtime::program::DecayInfo;
@@ -59,7 +58,10 @@ impl Lint<'_> {
         }
         let message = format!("{} changes nothing: {} gives no negative number", layer.name, source.name);
         let diagnostic = Diagnostic::warning(Code::RepeatedRelu, self.place(layer), message);
-        Some(diagnostic.label(self.place(source), format!("{} is a ReLU already", source.name)))
+        let index = self.spec.layers.iter().position(|entry| entry.name.text == layer.name);
+        let fix = index.and_then(|index| remedy::without_layer(self.spec, index));
+        let diagnostic = diagnostic.label(self.place(source), format!("{} is a ReLU already", source.name));
+        Some(diagnostic.fixes(fix.map(|edit| remedy::fix("remove it", edit))))
     }
 
     /// The normalisation of what a ReLU will see, pooling apart.
@@ -124,7 +126,10 @@ impl Lint<'_> {
         let message = format!("{} sees one number a channel: in training its result is 0", layer.name);
         let diagnostic = Diagnostic::warning(Code::BatchnormOfOne, self.place(layer), message);
         Some(match self.setting(&["batch"]) {
-            Some(value) => diagnostic.label(value.span, "batches of one image"),
+            Some(value) => {
+                let fix = Fix::maybe("batch: 32", value.span, "32");
+                diagnostic.label(value.span, "batches of one image").fix(fix)
+            }
             None => diagnostic,
         })
     }
@@ -173,26 +178,29 @@ impl Lint<'_> {
         if let Some(value) = self.rate().filter(|_| !rates.contains(&rate)) {
             let message = format!("a learning rate of {rate} is unusual for {word}");
             let usual = format!("usual are {} to {}", plain(*rates.start()), plain(*rates.end()));
-            problems.push(Diagnostic::warning(Code::UnusualRate, value.span, message).note(usual));
+            let rate = if word == "sgd" { "0.01" } else { "0.001" };
+            problems.push(unusual(value, message, format!("lr: {rate}"), rate).note(usual));
         }
         let (Optimizer::Sgd { weight_decay, .. } | Optimizer::Adam { weight_decay, .. }) = train.optimizer;
         if let Some(value) = self.setting(&["optimizer", word, "weight_decay"]).filter(|_| weight_decay > decays) {
             let message = format!("a weight decay of {weight_decay} is unusual for {word}");
             let usual = format!("usual are 0 to {}", plain(decays));
-            problems.push(Diagnostic::warning(Code::UnusualRate, value.span, message).note(usual));
+            let decay = if word == "adamw" { "0.01" } else { "5.0e-4" };
+            problems.push(unusual(value, message, format!("weight_decay: {decay}"), decay).note(usual));
         }
         if let Optimizer::Sgd { momentum, .. } = train.optimizer
             && let Some(value) = self.setting(&["optimizer", word, "momentum"]).filter(|_| momentum > 0.99)
         {
             let message =
                 format!("with a momentum of {momentum} steps add up to {:.0} times the rate", 1.0 / (1.0 - momentum));
-            problems.push(Diagnostic::warning(Code::UnusualRate, value.span, message).note("usual are 0 to 0.99"));
+            let diagnostic = unusual(value, message, "momentum: 0.9".to_string(), "0.9");
+            problems.push(diagnostic.note("usual are 0 to 0.99"));
         }
         if let DecayInfo::Step { gamma, .. } = &train.schedule.decay
             && let Some(value) = self.setting(&["schedule", "step", "gamma"]).filter(|_| *gamma > 1.0)
         {
             let message = format!("a gamma of {gamma} makes the learning rate rise");
-            problems.push(Diagnostic::warning(Code::UnusualRate, value.span, message));
+            problems.push(unusual(value, message, "gamma: 0.1".to_string(), "0.1"));
         }
     }
 
@@ -209,6 +217,11 @@ impl Lint<'_> {
         }
         Some(value)
     }
+}
+
+/// The warning about a number with one that is usual.
+fn unusual(value: &Value, message: String, title: String, number: &str) -> Diagnostic {
+    Diagnostic::warning(Code::UnusualRate, value.span, message).fix(Fix::maybe(title, value.span, number))
 }
 
 /// A number as people write it: `0.00001`, `1`.

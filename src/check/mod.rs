@@ -10,6 +10,7 @@ mod lint;
 mod preprocess;
 mod print;
 mod reader;
+mod remedy;
 pub mod report;
 mod sections;
 mod solve;
@@ -293,7 +294,7 @@ pub fn outline(spec: &Spec) -> Outline {
 /// Checks a spec once, and looks for fixes if shapes are wrong.
 fn examine(spec: &Spec, known: Option<&mut Vec<Layer>>) -> (Option<Network>, Vec<Diagnostic>) {
     let (network, mut problems) = examine_once(spec, known);
-    if problems.iter().any(|d| d.severity == Severity::Error) {
+    if problems.iter().any(|d| d.severity == Severity::Error || !d.fixes.is_empty()) {
         solve::solve(spec, &mut problems);
     }
     (network, problems)
@@ -391,9 +392,21 @@ fn resolve(spec: &Spec, problems: &mut Vec<Diagnostic>, known: Option<&mut Vec<L
         at_most[i + 1] = resolved.as_ref().map_or(reader.at_most, |r| image(&r.shape));
         reader.finish();
         if let Some(Resolved { kind, shape, derivations, params, macs }) = resolved {
-            let size_spans = vec![entry.kind.span; shape.len()];
             let name = entry.name.text.clone();
-            operands[i + 1] = Some(Operand { name: name.clone(), shape: shape.clone(), size_spans, is_input: false });
+            let source = given.as_deref().and_then(|given| if let [only] = given { Some(only) } else { None });
+            let sized = matches!(kind, LayerKind::AdaptiveAvgPool { .. }) || !derivations.is_empty();
+            operands[i + 1] = Some(match source.filter(|source| !sized && source.shape == shape) {
+                // What gives the size is told of, not what passes it on.
+                Some(source) => Operand { name: name.clone(), ..source.clone() },
+                None => Operand {
+                    name: name.clone(),
+                    shape: shape.clone(),
+                    size_spans: vec![entry.kind.span; shape.len()],
+                    is_input: false,
+                    origin: name.clone(),
+                    derivations: derivations.clone(),
+                },
+            });
             layers[i] = Some(Layer { name, kind, shape, derivations, params, macs, span: entry.span });
         }
     }

@@ -1,8 +1,8 @@
 //! The section `preprocess`: from an image file to the input tensor.
 
-use super::reader::{Bounds, Pick, Reader};
+use super::reader::{Bounds, Pick, Reader, alone, choice};
 use super::{Preprocess, shape_text};
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, Fix};
 use crate::spec::{Data, Spec, Value};
 use netc_runtime::program::{CropInfo, PreprocessInfo, ResizeInfo};
 
@@ -38,7 +38,8 @@ pub(super) fn preprocess(spec: &Spec, input: Option<&[usize]>, problems: &mut Ve
         Some(value) => match reader.whole("range", value, 1) {
             Some(n @ (1 | 255)) => Some(n),
             Some(_) => {
-                reader.out_of_range("range", value, "1 or 255");
+                let both = ["1", "255"].map(|n| Fix::maybe(n, value.span, n));
+                reader.out_of_range("range", value, "1 or 255", both);
                 None
             }
             None => None,
@@ -51,7 +52,11 @@ pub(super) fn preprocess(spec: &Spec, input: Option<&[usize]>, problems: &mut Ve
     if let (Some("bgr"), Some(channels)) = (order, channels.filter(|&c| c != 3)) {
         let span = reader.span_of("channels").unwrap_or(reader.span);
         let message = format!("`bgr` needs 3 channels, but the input has {channels}");
-        reader.report(Diagnostic::error(Code::ChannelCount, span, message));
+        reader.report(Diagnostic::error(Code::ChannelCount, span, message).fix(Fix::maybe(
+            "channels: rgb",
+            span,
+            "rgb",
+        )));
     }
     if let (Some(resize), Some(crop), Some(input)) = (resize, crop, input) {
         gives(&mut reader, resize, crop, input);
@@ -107,13 +112,22 @@ fn by_channel(
     };
     let numbers: Vec<Option<f64>> = items.iter().map(|item| reader.number_of(key, item, bounds)).collect();
     if let Some(channels) = channels.filter(|&c| c != items.len()) {
-        let numbers = if items.len() == 1 { "1 number".to_string() } else { format!("{} numbers", items.len()) };
-        let message = format!("`{key}` has {numbers}, but the input has {channels} channels");
+        let count = if items.len() == 1 { "1 number".to_string() } else { format!("{} numbers", items.len()) };
+        let message = format!("`{key}` has {count}, but the input has {channels} channels");
         let diagnostic = Diagnostic::error(Code::ChannelCount, value.span, message);
-        reader.report(diagnostic.note("write one number a channel, or one for all"));
+        let one = alone(value).or_else(|| mean(&numbers).filter(|_| channels == 1).map(|x| format!("{x}")));
+        let fix = one.map(|n| Fix::maybe(n.clone(), value.span, n).effect("for every channel"));
+        reader.report(diagnostic.note("write one number a channel, or one for all").fixes(fix));
         return None;
     }
     numbers.into_iter().collect()
+}
+
+/// The mean, to four decimals.
+fn mean(numbers: &[Option<f64>]) -> Option<f64> {
+    let numbers: Vec<f64> = numbers.iter().copied().collect::<Option<_>>()?;
+    let mean = numbers.iter().sum::<f64>() / numbers.len() as f64;
+    Some((mean * 1e4).round() / 1e4).filter(|x| x.is_finite() && *x > 0.0)
 }
 
 /// Whether what resize and crop give is sure to be the input's size.
@@ -150,6 +164,20 @@ fn gives(reader: &mut Reader<'_, '_>, resize: Option<ResizeInfo>, crop: CropInfo
             diagnostic =
                 diagnostic.note(format!("resize to [{height}, {width}], or say `crop: center` or `crop: random`"));
         }
-        reader.report(diagnostic);
+        let edit = |key: &str, value: &str| choice(format!("{key}: {value}"), String::new(), reader.edit(key, value));
+        let larger = match resize {
+            Some(ResizeInfo::ShorterSide(_)) if crop != CropInfo::None => height.max(width).to_string(),
+            _ => format!("[{height}, {width}]"),
+        };
+        let large = match resize {
+            Some(ResizeInfo::ShorterSide(side)) => side >= height.max(width),
+            Some(ResizeInfo::Exact { height: h, width: w }) => h >= height && w >= width,
+            None => false,
+        };
+        let mut fixes = vec![edit("resize", &larger)];
+        if large && crop == CropInfo::None {
+            fixes.extend([edit("crop", "center"), edit("crop", "random")]);
+        }
+        reader.report(diagnostic.fixes(fixes));
     }
 }

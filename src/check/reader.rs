@@ -1,5 +1,6 @@
 //! Reads settings by key and keeps book of what was asked for, so that unknown and missing keys come out by themselves.
 
+use super::remedy;
 use crate::diag::{Applicability, Code, Diagnostic, Edit, Fix, closest};
 use crate::source::Span;
 use crate::spec::{Data, Layout, Map, Value};
@@ -18,6 +19,8 @@ pub(super) struct Reader<'a, 'p> {
     pub at_most: Option<[usize; 2]>,
     /// Whether [`at_most`](Self::at_most) is all that is known.
     pub unknown: bool,
+    /// Whether the owner is a word among settings, as an optimizer.
+    inner: bool,
     map: &'a Map,
     known: Vec<&'static str>,
     missing: Vec<&'static str>,
@@ -78,12 +81,12 @@ impl Bounds {
 impl<'a, 'p> Reader<'a, 'p> {
     pub fn new(owner: &'a str, span: Span, map: &'a Map, problems: &'p mut Vec<Diagnostic>) -> Self {
         let (known, missing) = (Vec::new(), Vec::new());
-        Reader { owner, span, at_most: None, unknown: false, map, known, missing, problems }
+        Reader { owner, span, at_most: None, unknown: false, inner: false, map, known, missing, problems }
     }
 
     /// A reader of settings within these.
     pub fn nested<'b>(&'b mut self, owner: &'b str, span: Span, map: &'b Map) -> Reader<'b, 'b> {
-        Reader::new(owner, span, map, self.problems)
+        Reader { inner: true, ..Reader::new(owner, span, map, self.problems) }
     }
 
     /// Reports what is wrong.
@@ -137,8 +140,8 @@ impl<'a, 'p> Reader<'a, 'p> {
     }
 
     /// Reports unknown and missing keys. Every key must have been asked for by now.
-    pub fn finish(self) {
-        let mut missing = self.missing;
+    pub fn finish(mut self) {
+        let mut missing = std::mem::take(&mut self.missing);
         for setting in &self.map.entries {
             let key = &setting.key;
             if key.text.is_empty() || self.known.contains(&key.text.as_str()) {
@@ -178,8 +181,21 @@ impl<'a, 'p> Reader<'a, 'p> {
                 _ => format!("{} and `{last}`", listed(rest)),
             };
             let message = format!("{} needs {words}", self.owner);
-            self.problems.push(Diagnostic::error(Code::MissingKey, self.span, message));
+            let fix = self.usual(&missing);
+            self.problems.push(Diagnostic::error(Code::MissingKey, self.span, message).fixes(fix));
         }
+    }
+
+    /// The fix that gives what is missing its usual values.
+    fn usual(&self, missing: &[&'static str]) -> Option<Fix> {
+        let usual = |key: &'static str| Some((key, remedy::usual(self.owner, key, &self.known)?));
+        let settings: Vec<(&str, &str)> = missing.iter().map(|key| usual(key)).collect::<Option<_>>()?;
+        let title = settings.iter().map(|(key, value)| format!("{key}: {value}")).collect::<Vec<_>>().join(", ");
+        let edit = match self.map.layout {
+            Layout::Absent if self.inner => Edit { span: self.span, text: format!("{{{}: {{{title}}}}}", self.owner) },
+            _ => remedy::insertion(self.map, self.span, &settings)?,
+        };
+        Some(remedy::fix(title, edit))
     }
 
     /// Reports a value of the wrong type.
@@ -189,13 +205,13 @@ impl<'a, 'p> Reader<'a, 'p> {
     }
 
     /// Reports a number out of range.
-    pub fn out_of_range(&mut self, key: &str, value: &Value, expected: &str) {
+    pub fn out_of_range(&mut self, key: &str, value: &Value, expected: &str, meant: impl IntoIterator<Item = Fix>) {
         let message = match &value.data {
             Data::Integer(n) => format!("`{key}` must be {expected}, but is {n}"),
             Data::Real(x) => format!("`{key}` must be {expected}, but is {x:?}"),
             _ => format!("`{key}` must be {expected}"),
         };
-        self.problems.push(Diagnostic::error(Code::OutOfRange, value.span, message));
+        self.problems.push(Diagnostic::error(Code::OutOfRange, value.span, message).fixes(meant));
     }
 
     /// A whole number of at least `least`.
@@ -204,14 +220,17 @@ impl<'a, 'p> Reader<'a, 'p> {
         match &value.data {
             Data::Integer(n) => match usize::try_from(*n) {
                 Ok(n) if (least..=LARGEST).contains(&n) => return Some(n),
-                _ => self.out_of_range(key, value, &range),
+                _ => {
+                    let meant = remedy::whole(key, *n, least).map(|n| n.to_string());
+                    self.out_of_range(key, value, &range, meant.map(|n| Fix::maybe(n.clone(), value.span, n)));
+                }
             },
             Data::Real(x) if x.fract() == 0.0 && x.abs() < LARGEST as f64 => {
                 let message = format!("`{key}` must be a whole number, but is written with a point");
                 let diagnostic = Diagnostic::error(Code::WrongType, value.span, message);
                 self.problems.push(diagnostic.fix(Fix::sure(format!("{x:.0}"), value.span, format!("{x:.0}"))));
             }
-            Data::Real(x) if x.abs() >= LARGEST as f64 => self.out_of_range(key, value, &range),
+            Data::Real(x) if x.abs() >= LARGEST as f64 => self.out_of_range(key, value, &range, None),
             Data::Real(x) => {
                 let message = format!("`{key}` must be a whole number, but is {x:?}");
                 self.problems.push(Diagnostic::error(Code::WrongType, value.span, message));
@@ -254,7 +273,8 @@ impl<'a, 'p> Reader<'a, 'p> {
                 _ => {
                     let message =
                         format!("`{key}` must be one number or [height, width], but has {} values", items.len());
-                    self.problems.push(Diagnostic::error(Code::WrongType, value.span, message));
+                    let alone = alone(value).map(|n| Fix::maybe(n.clone(), value.span, n));
+                    self.problems.push(Diagnostic::error(Code::WrongType, value.span, message).fixes(alone));
                     None
                 }
             },
@@ -294,6 +314,14 @@ impl<'a, 'p> Reader<'a, 'p> {
                 self.problems.push(diagnostic);
                 return None;
             }
+            Data::Flag(flag) if key == "flip" => {
+                let number = if *flag { "0.5" } else { "0" };
+                let message = format!("`{key}` must be a number, but is {flag}");
+                let diagnostic = Diagnostic::error(Code::WrongType, value.span, message);
+                let fix = Fix::maybe(number, value.span, number).effect("the share of images that are flipped");
+                self.problems.push(diagnostic.fix(fix));
+                return None;
+            }
             _ => {
                 self.wrong_type(key, value, "a number");
                 return None;
@@ -302,7 +330,11 @@ impl<'a, 'p> Reader<'a, 'p> {
         if bounds.holds(number) {
             return Some(number);
         }
-        self.out_of_range(key, value, bounds.describe());
+        let meant = remedy::number(number, bounds).map(|(x, effect)| {
+            let title = format!("{x}");
+            Fix::maybe(title.clone(), value.span, title).effect(effect)
+        });
+        self.out_of_range(key, value, bounds.describe(), meant);
         None
     }
 
@@ -372,8 +404,10 @@ impl<'a, 'p> Reader<'a, 'p> {
                     return None;
                 }
             },
-            _ => {
-                self.wrong_type(key, value, &format!("one of {}", listed(words)));
+            other => {
+                let message = format!("`{key}` must be one of {}, but is {}", listed(words), other.describe());
+                let diagnostic = Diagnostic::error(Code::WrongType, value.span, message);
+                self.problems.push(diagnostic.fixes(each_of(words, value.span)));
                 return None;
             }
         };
@@ -386,7 +420,10 @@ impl<'a, 'p> Reader<'a, 'p> {
                     Some(word) => diagnostic.fix(Fix::maybe(format!("the word is `{word}`"), span, word)),
                     None => match closest(text, words.iter().copied()) {
                         Some(word) => diagnostic.fix(Fix::maybe(format!("did you mean `{word}`?"), span, word)),
-                        None => diagnostic.note(format!("possible are {}", listed(words))),
+                        None => {
+                            let diagnostic = diagnostic.note(format!("possible are {}", listed(words)));
+                            diagnostic.fixes(each_of(words, span).filter(|_| map.layout == Layout::Absent))
+                        }
                     },
                 };
                 self.problems.push(diagnostic);
@@ -431,6 +468,20 @@ pub(super) fn edit(map: &Map, owner: Span, key: &str, value: &str) -> Edit {
         (Layout::Absent, _) => Edit { span: owner.after(), text: format!(": {{{key}: {value}}}") },
         (_, None) => Edit { span: map.span, text: format!("{{{key}: {value}}}") },
     }
+}
+
+/// A fix for each word of a few.
+fn each_of(words: &[&'static str], span: Span) -> impl Iterator<Item = Fix> {
+    let few = if words.len() <= 3 { words } else { &[] };
+    few.iter().map(move |&word| Fix::maybe(word, span, word))
+}
+
+/// The number of a list of numbers that are all alike.
+pub(super) fn alone(list: &Value) -> Option<String> {
+    let Data::List(items) = &list.data else { return None };
+    let first = &items.first()?.data;
+    let alike = matches!(first, Data::Integer(_) | Data::Real(_)) && items.iter().all(|item| item.data == *first);
+    alike.then(|| crate::spec::flow(&items[0]))
 }
 
 /// A fix of one edit that the user must choose.
@@ -515,6 +566,9 @@ pub(super) fn synonyms(word: &str) -> &'static [&'static str] {
         "reduce_on_plateau" => &["plateau"],
         "cosine_annealing" | "cos" => &["cosine"],
         "fixed" | "none" | "const" => &["constant", "none"],
+        "up" | "round_up" => &["ceil"],
+        "down" | "round_down" | "truncate" => &["floor"],
+        "middle" => &["center"],
         _ => &[],
     }
 }

@@ -5,8 +5,16 @@ use serde_json::{Value, json};
 use std::fmt::Write;
 
 /// A table with a row a layer (name, kind, output shape, size rule with its numbers, parameters, multiply-adds for one
-/// image) and a line of totals.
-pub fn table(network: &Network) -> String {
+/// image) and a line of totals. If that is wider than `width`, what a layer joins and its size rule stand below its row.
+pub fn table(network: &Network, width: usize) -> String {
+    let whole = rows(network);
+    let fits = whole.lines().all(|line| line.chars().count() <= width);
+    let rows = if fits { whole } else { narrow(network, width) };
+    format!("{rows}\n{}\n", totals(network))
+}
+
+/// A row a layer, all of it in one line.
+fn rows(network: &Network) -> String {
     let mut rows: Vec<[String; 6]> = vec![["layer", "kind", "output", "size", "params", "MACs"].map(String::from)];
     for (id, layer) in network.layers() {
         let blank_if_zero = |n: u64, text: String| if n == 0 { String::new() } else { text };
@@ -19,11 +27,66 @@ pub fn table(network: &Network) -> String {
             blank_if_zero(layer.macs, scaled(layer.macs)),
         ]);
     }
+    // Where a size rule is long the parameters are few, so that the two share a column's width.
+    let length = |text: &str| text.chars().count();
+    let both = rows.iter().map(|[_, _, _, size, params, _]| length(size) + 2 + length(params)).max().unwrap_or(0);
+    let shared = rows.into_iter().map(|[layer, kind, output, size, params, macs]| {
+        let blank = if params.is_empty() { 0 } else { both - length(&size) };
+        vec![layer, kind, output, format!("{size}{params:>blank$}"), macs]
+    });
     use Column::{Left, Right};
-    let rows: Vec<Vec<String>> = rows.into_iter().map(Vec::from).collect();
-    let mut out = columns(&rows, &[Left, Left, Left, Left, Right, Right]);
-    let _ = writeln!(out, "\n{}", totals(network));
+    columns(&shared.collect::<Vec<_>>(), &[Left, Left, Left, Left, Right])
+}
+
+/// Spaces before what stands below a layer's row.
+const INDENT: usize = 4;
+
+/// A row a layer, and below it what does not fit.
+fn narrow(network: &Network, width: usize) -> String {
+    let mut rows = vec![["layer", "kind", "output", "params", "MACs"].map(str::to_string).to_vec()];
+    let mut below = vec![String::new()];
+    for (id, layer) in network.layers() {
+        let blank_if_zero = |n: u64, text: String| if n == 0 { String::new() } else { text };
+        rows.push(vec![
+            layer.name.clone(),
+            layer.kind.word().to_string(),
+            layer.shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("×"),
+            blank_if_zero(layer.param_count(), grouped(layer.param_count())),
+            blank_if_zero(layer.macs, scaled(layer.macs)),
+        ]);
+        let joined = operands(network, id, layer).map(|names| format!("of {names}"));
+        let sizes = layer.derivations.iter().map(|d| size(d, layer.derivations.len() > 1));
+        below.push(joined.into_iter().chain(sizes).collect::<Vec<_>>().join("; "));
+    }
+    use Column::{Left, Right};
+    let table = columns(&rows, &[Left, Left, Left, Right, Right]);
+    let mut out = String::new();
+    for (row, below) in table.lines().zip(&below) {
+        let _ = writeln!(out, "{row}");
+        paragraph(&mut out, below, width);
+    }
     out
+}
+
+/// Indented lines of words that keep to `width`.
+fn paragraph(out: &mut String, text: &str, width: usize) {
+    let mut line = String::new();
+    let flush = |line: &mut String, out: &mut String| {
+        if !line.is_empty() {
+            let _ = writeln!(out, "{:INDENT$}{line}", "");
+            line.clear();
+        }
+    };
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        if INDENT + line.chars().count() + 1 + word.chars().count() > width {
+            flush(&mut line, out);
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    flush(&mut line, out);
 }
 
 /// To which side of its column a cell goes.
@@ -108,13 +171,16 @@ pub fn json(network: &Network) -> Value {
 
 /// The kind, and for layers that join others what they join.
 fn kind(network: &Network, id: LayerId, layer: &Layer) -> String {
-    match layer.kind {
-        LayerKind::Add | LayerKind::Concat => {
-            let names: Vec<&str> = network.inputs(id).iter().map(|&i| network.layer(i).name.as_str()).collect();
-            format!("{} {}", layer.kind.word(), names.join(", "))
-        }
-        _ => layer.kind.word().to_string(),
+    match operands(network, id, layer) {
+        Some(names) => format!("{} {names}", layer.kind.word()),
+        None => layer.kind.word().to_string(),
     }
+}
+
+/// The names of what a layer joins.
+fn operands(network: &Network, id: LayerId, layer: &Layer) -> Option<String> {
+    let names = || network.inputs(id).iter().map(|&i| network.layer(i).name.as_str()).collect::<Vec<_>>().join(", ");
+    matches!(layer.kind, LayerKind::Add | LayerKind::Concat).then(names)
 }
 
 fn size(derivation: &Derivation, named: bool) -> String {

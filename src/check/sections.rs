@@ -1,10 +1,11 @@
 //! The sections `net`, `input` and `classes`.
 
-use super::layers::Operand;
+use super::layers::{Operand, given};
 use super::reader::{LARGEST, Reader, listed};
+use super::remedy;
 use crate::diag::{Code, Diagnostic, Fix, closest};
 use crate::source::Span;
-use crate::spec::{Data, Layout, Name, RESERVED, Spec, Syntax, Value};
+use crate::spec::{Data, Layout, Name, RESERVED, Spec, Syntax, Value, flow};
 use std::collections::BTreeMap;
 
 /// The network's name.
@@ -29,7 +30,13 @@ pub(super) fn net(spec: &Spec, problems: &mut Vec<Diagnostic>) -> Option<String>
     let good = text.chars().all(letters) && text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.len() <= 64;
     if !good {
         let message = "a network's name is up to 64 letters, digits, `_` and `-`, the first of them a letter";
-        problems.push(Diagnostic::error(Code::InvalidName, setting.value.span, message));
+        let mut better: String = text.chars().map(|c| if letters(c) { c } else { '-' }).collect();
+        if !better.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            better.insert_str(0, "net-");
+        }
+        better.truncate(64);
+        let fix = Fix::maybe(better.clone(), setting.value.span, better);
+        problems.push(Diagnostic::error(Code::InvalidName, setting.value.span, message).fix(fix));
         return None;
     }
     Some(text.clone())
@@ -63,7 +70,8 @@ pub(super) fn good_layer_name(name: &Name, is_input: bool, problems: &mut Vec<Di
         let message = format!("`{text}` is no name for a layer");
         let rule = "a name is up to 64 letters, digits and `_`, not starting with a digit; dots may join words";
         let mut diagnostic = Diagnostic::error(Code::InvalidName, name.span, message).note(rule);
-        let better: String = text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).take(64).collect();
+        let sound = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+        let better: String = remedy::written(text, name.span).chars().map(sound).take(64).collect();
         if better.starts_with(|c: char| c.is_ascii_alphabetic()) {
             diagnostic = diagnostic.fix(Fix::maybe(better.clone(), name.span, better));
         }
@@ -73,7 +81,9 @@ pub(super) fn good_layer_name(name: &Name, is_input: bool, problems: &mut Vec<Di
     let first = text.split('.').next().unwrap_or(text);
     if RESERVED.contains(&first) && !is_input {
         let message = format!("a layer cannot be called `{text}`: `{first}` names a part of the spec");
-        problems.push(Diagnostic::error(Code::InvalidName, name.span, message));
+        let better = text.replacen(first, &format!("{first}1"), 1);
+        let fix = Fix::maybe(better.clone(), name.span, better);
+        problems.push(Diagnostic::error(Code::InvalidName, name.span, message).fix(fix));
         return false;
     }
     true
@@ -102,7 +112,13 @@ pub(super) fn input(spec: &Spec, problems: &mut Vec<Diagnostic>) -> Input {
     };
     let Data::Map(map) = &setting.value.data else {
         let message = format!("`input` must be settings, but is {}", setting.value.data.describe());
-        let diagnostic = Diagnostic::error(Code::WrongType, setting.value.span, message);
+        let mut diagnostic = Diagnostic::error(Code::WrongType, setting.value.span, message);
+        if let Data::List(items) = &setting.value.data {
+            // The first of four is the batch.
+            let own = if items.len() == 4 { &items[1..] } else { items };
+            let text = format!("{{shape: [{}]}}", own.iter().map(flow).collect::<Vec<_>>().join(", "));
+            diagnostic = diagnostic.fix(Fix::maybe(text.clone(), setting.value.span, text));
+        }
         problems.push(diagnostic.note("as `input: {name: image, shape: [3, 224, 224]}`"));
         return unnamed(setting.key.span);
     };
@@ -126,6 +142,8 @@ pub(super) fn input(spec: &Spec, problems: &mut Vec<Diagnostic>) -> Input {
     }
     let operand = sizes.map(|sizes| Operand {
         name: name.text.clone(),
+        origin: name.text.clone(),
+        derivations: Vec::new(),
         shape: sizes.iter().map(|s| s.0).collect(),
         size_spans: sizes.iter().map(|s| s.1).collect(),
         is_input: true,
@@ -147,6 +165,14 @@ fn shape(reader: &mut Reader<'_, '_>, value: &Value) -> Option<Vec<(usize, Span)
             4 => diagnostic = diagnostic.note("leave the batch out: `train: {batch: …}` and `--batch` say it"),
             2 => diagnostic = diagnostic.note("a grey image has one channel: [1, height, width]"),
             _ => {}
+        }
+        let better = match sizes.as_slice() {
+            [_, rest @ ..] if rest.len() == 3 => rest.iter().copied().collect::<Option<Vec<usize>>>(),
+            &[height, width] => height.zip(width).map(|(height, width)| vec![1, height, width]),
+            _ => None,
+        };
+        if let Some(text) = better.map(|sizes| format!("{sizes:?}")) {
+            diagnostic = diagnostic.fix(Fix::maybe(format!("shape: {text}"), value.span, text));
         }
         reader.report(diagnostic);
         return None;
@@ -215,7 +241,11 @@ pub(super) fn classes(
     };
     let mut names = Vec::new();
     let mut seen: BTreeMap<String, Span> = BTreeMap::new();
+    let one_too_many = output.is_some_and(|(_, shape, _)| shape == [items.len().saturating_sub(1)]);
+    let mut before = value.span;
     for item in items {
+        let removed = Span { start: before.end, end: item.span.end };
+        before = item.span;
         let name = match &item.data {
             Data::Text(text) => text.clone(),
             Data::Integer(number) => number.to_string(),
@@ -229,7 +259,9 @@ pub(super) fn classes(
         if let Some(first) = seen.insert(name.clone(), item.span) {
             let message = format!("two classes are called `{name}`");
             let diagnostic = Diagnostic::error(Code::DuplicateName, item.span, message);
-            problems.push(diagnostic.at("again here").label(first, "first here"));
+            let diagnostic = diagnostic.at("again here").label(first, "first here");
+            let fix = one_too_many.then(|| Fix::maybe("remove the second", removed, ""));
+            problems.push(diagnostic.fixes(fix));
         }
         names.push(name);
     }
@@ -237,7 +269,7 @@ pub(super) fn classes(
     if shape != [items.len()] {
         let message = format!("there are {} class names, but {layer} gives {}", items.len(), super::shape_text(shape));
         let diagnostic = Diagnostic::error(Code::ClassCount, value.span, message);
-        problems.push(diagnostic.at(format!("{} names", items.len())).label(span, super::shape_text(shape)));
+        problems.push(diagnostic.at(format!("{} names", items.len())).label(span, given(layer, shape, &[])));
     }
     names
 }

@@ -1,9 +1,10 @@
 //! The section `train`.
 
+use super::layers::given;
 use super::limits::LARGEST_BATCH;
-use super::reader::{Bounds, Pick, Reader};
-use super::{Layer, LayerKind, Loss, Optimizer, Train, shape_text};
-use crate::diag::{Code, Diagnostic};
+use super::reader::{Bounds, Pick, Reader, choice};
+use super::{Layer, LayerKind, Loss, Optimizer, Train, remedy, shape_text};
+use crate::diag::{Code, Diagnostic, Fix};
 use crate::source::Span;
 use crate::spec::{Data, Spec, Value};
 use netc_runtime::program::{DecayInfo, ScheduleInfo};
@@ -72,14 +73,17 @@ fn fits(reader: &mut Reader<'_, '_>, loss: Loss, span: Span, output: Option<&Lay
             let shape = shape_text(&output.shape);
             let message = format!("cross_entropy needs one number a class, but {} gives {shape}", output.name);
             let diagnostic = Diagnostic::error(Code::LossMismatch, span, message);
-            reader.report(diagnostic.label(at, shape).note("end with `flatten` or `linear`"));
+            let label = given(&output.name, &output.shape, &output.derivations);
+            reader.report(diagnostic.label(at, label).note("end with `flatten` or `linear`"));
             None
         }
         Loss::CrossEntropy { .. } if output.kind == LayerKind::Softmax => {
             let message = format!("cross_entropy contains a softmax, so that {} would be a second one", output.name);
             let diagnostic = Diagnostic::error(Code::LossMismatch, span, message);
             let diagnostic = diagnostic.label(at, "the network ends in a softmax");
-            reader.report(diagnostic.note("leave it out: `netc run` prints probabilities all the same"));
+            let last = spec.layers.len().checked_sub(1).and_then(|last| remedy::without_layer(spec, last));
+            let fix = last.map(|edit| remedy::fix("remove the softmax", edit));
+            reader.report(diagnostic.note("leave it out: `netc run` prints probabilities all the same").fixes(fix));
             None
         }
         Loss::CrossEntropy { .. } => Some(loss),
@@ -108,7 +112,9 @@ fn sgd(reader: &mut Reader<'_, '_>) -> Option<Optimizer> {
     if nesterov && momentum == 0.0 {
         let span = reader.span_of("nesterov").unwrap_or(reader.span);
         let message = "`nesterov` has no effect without momentum";
-        reader.report(Diagnostic::error(Code::UnusedSetting, span, message));
+        let edit = |key: &str, value: &str| choice(format!("{key}: {value}"), String::new(), reader.edit(key, value));
+        let fixes = [edit("momentum", "0.9"), edit("nesterov", "false")];
+        reader.report(Diagnostic::error(Code::UnusedSetting, span, message).fixes(fixes));
         return None;
     }
     let rate_in_velocity = form? == "caffe";
@@ -163,7 +169,12 @@ fn ascending(reader: &mut Reader<'_, '_>, value: &Value) -> Option<Vec<u64>> {
     let epochs: Vec<u64> = epochs.into_iter().map(|e| e.map(|e| e as u64)).collect::<Option<_>>()?;
     if let Some(at) = epochs.windows(2).position(|pair| pair[0] >= pair[1]) {
         let message = format!("milestones must ascend, but {} follows {}", epochs[at + 1], epochs[at]);
-        reader.report(Diagnostic::error(Code::OutOfRange, items[at + 1].span, message));
+        let mut sorted = epochs.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let text = format!("{sorted:?}");
+        let fix = Fix::maybe(format!("epochs: {text}"), value.span, text);
+        reader.report(Diagnostic::error(Code::OutOfRange, items[at + 1].span, message).fix(fix));
         return None;
     }
     Some(epochs)

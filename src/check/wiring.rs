@@ -1,9 +1,10 @@
 //! Who reads whom: names, `from`, the order of execution.
 
 use super::layers::{DEFINITIONS, Definition, Inputs};
-use super::reader::listed;
+use super::reader::{self, listed};
+use super::remedy;
 use super::sections::good_layer_name;
-use crate::diag::{Code, Diagnostic, Fix, closest};
+use crate::diag::{Code, Diagnostic, Edit, Fix, closest};
 use crate::source::Span;
 use crate::spec::{Data, LayerEntry, Name, Spec};
 use petgraph::algo::kosaraju_scc;
@@ -12,6 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Problems for which the word that was meant is sought among all names: more are not read one by one.
 const MOST_GUESSED: usize = 100;
+
+/// Layers that may be what a layer should read, too.
+const MOST_PARTNERS: usize = 24;
 
 /// Layers of a spec by number, the input being 0 and the n-th entry n.
 pub(super) struct Wiring {
@@ -32,8 +36,8 @@ pub(super) fn wire(spec: &Spec, input: &Name, problems: &mut Vec<Diagnostic>) ->
     let mut graph: DiGraph<usize, usize> = DiGraph::new();
     let nodes: Vec<NodeIndex> = (0..=spec.layers.len()).map(|i| graph.add_node(i)).collect();
     let mut operands = Vec::new();
-    for (i, entry) in spec.layers.iter().enumerate() {
-        let sources = sources(entry, i, definitions[i], &names, problems);
+    for i in 0..spec.layers.len() {
+        let sources = sources(spec, i, definitions[i], &names, problems);
         for (position, &source) in sources.iter().flatten().enumerate() {
             graph.add_edge(nodes[source], nodes[i + 1], position);
         }
@@ -69,17 +73,34 @@ fn names<'a>(spec: &'a Spec, input: &'a Name, problems: &mut Vec<Diagnostic>) ->
             continue;
         }
         if entry.named && !good_layer_name(&entry.name, false, problems) {
+            if let Some(fix) = problems.last_mut().and_then(|d| d.fixes.first_mut()) {
+                rename_readers(spec, entry, fix);
+            }
             continue;
         }
         if let Some(setting) = entry.settings.get("name") {
             let message = format!("`name` must be a word, but is {}", setting.value.data.describe());
-            problems.push(Diagnostic::error(Code::WrongType, setting.value.span, message));
+            let span = setting.value.span;
+            let better = match setting.value.data {
+                Data::Integer(n @ 0..) => Some(format!("{}{n}", entry.kind.text)),
+                _ => None,
+            };
+            let free = better.filter(|name| spec.layers.iter().all(|e| e.name.text != *name));
+            let fix = free.map(|name| Fix::maybe(name.clone(), span, name));
+            problems.push(Diagnostic::error(Code::WrongType, span, message).fixes(fix));
         }
         match names.get(entry.name.text.as_str()) {
             Some(&(_, first)) => {
                 let message = format!("two layers are called `{}`", entry.name.text);
                 let diagnostic = Diagnostic::error(Code::DuplicateName, entry.name.span, message);
-                problems.push(diagnostic.at("again here").label(first, "first here"));
+                let taken = |name: &str| name == input.text || spec.layers.iter().any(|e| e.name.text == name);
+                let fix = (problems.len() < MOST_GUESSED && entry.named).then(|| {
+                    let free = remedy::free_name(&entry.name.text, taken);
+                    let before = entry.name.text.len() - remedy::written(&entry.name.text, entry.name.span).len();
+                    let free = free.get(before..).unwrap_or(&free).to_string();
+                    Fix::maybe(free.clone(), entry.name.span, free)
+                });
+                problems.push(diagnostic.at("again here").label(first, "first here").fixes(fix));
             }
             None => {
                 names.insert(&entry.name.text, (i + 1, entry.name.span));
@@ -87,6 +108,17 @@ fn names<'a>(spec: &'a Spec, input: &'a Name, problems: &mut Vec<Diagnostic>) ->
         }
     }
     names
+}
+
+/// Adds to a fix that gives a layer another name that whoever reads the layer says so.
+fn rename_readers(spec: &Spec, entry: &LayerEntry, fix: &mut Fix) {
+    let Some(name) = fix.edits.first().map(|edit| edit.text.clone()) else { return };
+    let references = spec.layers.iter().flat_map(remedy::references);
+    for (_, span) in references.filter(|(read, _)| *read == entry.name.text) {
+        if fix.edits.iter().all(|edit| edit.span != span) {
+            fix.edits.push(Edit { span, text: name.clone() });
+        }
+    }
 }
 
 fn definition(spec: &Spec, entry: &LayerEntry, problems: &mut Vec<Diagnostic>) -> Option<&'static Definition> {
@@ -117,12 +149,17 @@ fn definition(spec: &Spec, entry: &LayerEntry, problems: &mut Vec<Diagnostic>) -
 
 /// What the entry reads.
 fn sources(
-    entry: &LayerEntry,
+    spec: &Spec,
     index: usize,
     definition: Option<&Definition>,
     names: &BTreeMap<&str, (usize, Span)>,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<Vec<usize>> {
+    let entry = &spec.layers[index];
+    let before = || match index.checked_sub(1) {
+        Some(before) => Some(spec.layers[before].name.text.as_str()),
+        None => names.iter().find(|(_, (number, _))| *number == 0).map(|(name, _)| *name),
+    };
     let setting = entry.settings.get("from");
     let items: Vec<(&str, Span)> = match setting.map(|s| (&s.value.data, s.value.span)) {
         None => Vec::new(),
@@ -139,7 +176,10 @@ fn sources(
             }
             if items.is_empty() {
                 let message = format!("{} reads nothing", entry.name.text);
-                problems.push(Diagnostic::error(Code::InputCount, span, message));
+                let fix = before()
+                    .filter(|name| !name.contains('.'))
+                    .map(|name| Fix::maybe(format!("from: {name}"), span, name));
+                problems.push(Diagnostic::error(Code::InputCount, span, message).fixes(fix));
                 return None;
             }
             items
@@ -164,7 +204,27 @@ fn sources(
             Some(Inputs::Many) => diagnostic.note("say which: `from: [first, second]`"),
             _ => diagnostic.note("`add` and `concat` join layers"),
         };
-        problems.push(diagnostic);
+        let given: Vec<&str> =
+            if items.is_empty() { before().into_iter().collect() } else { items.iter().map(|i| i.0).collect() };
+        let others = || {
+            let earlier = spec.layers[..index].iter().rev().map(|e| e.name.text.as_str());
+            earlier.filter(|name| !given.contains(name)).take(MOST_PARTNERS)
+        };
+        let plain = |name: &&str| !name.is_empty() && !name.contains('.');
+        let choices: Vec<String> = match definition.map(|d| d.inputs) {
+            Some(Inputs::Many) if given.iter().all(plain) => {
+                others().filter(plain).map(|other| format!("[{}, {other}]", given.join(", "))).collect()
+            }
+            Some(Inputs::One) => given.iter().copied().filter(plain).map(str::to_string).collect(),
+            _ => Vec::new(),
+        };
+        let choices = choices.into_iter().filter(|_| problems.len() < MOST_GUESSED);
+        let fixes = choices.map(|from| {
+            let edit = reader::edit(&entry.settings, entry.kind.span, "from", &from);
+            remedy::fix(format!("from: {from}"), edit)
+        });
+        let fixes: Vec<Fix> = fixes.collect();
+        problems.push(diagnostic.fixes(fixes));
         return None;
     }
     if items.is_empty() {
@@ -213,7 +273,12 @@ fn cycles(spec: &Spec, graph: &DiGraph<usize, usize>, problems: &mut Vec<Diagnos
         for entry in entries.iter().skip(1).take(8) {
             diagnostic = diagnostic.label(at(entry), format!("{} reads this", entry.name.text));
         }
-        problems.push(diagnostic.at(format!("{} reads this", first.name.text)));
+        let own = |(name, _): &(&str, Span)| *name == first.name.text;
+        let itself = remedy::references(first).into_iter().find(|item| names.len() == 1 && own(item));
+        let before = spec.layers.iter().position(|e| e.name.text == first.name.text).and_then(|at| at.checked_sub(1));
+        let before = before.map(|at| spec.layers[at].name.text.as_str()).filter(|name| !name.contains('.'));
+        let fix = itself.zip(before).map(|((_, span), before)| Fix::maybe(format!("from: {before}"), span, before));
+        problems.push(diagnostic.at(format!("{} reads this", first.name.text)).fixes(fix));
     }
 }
 
@@ -229,8 +294,10 @@ fn unread(spec: &Spec, input: &Name, graph: &DiGraph<usize, usize>, problems: &m
             Some(i) => (&spec.layers[i].name.text, spec.layers[i].name.span),
         };
         let diagnostic = Diagnostic::error(Code::UnreadLayer, span, format!("nothing reads the result of {name}"));
-        problems
-            .push(diagnostic.note("the network's result is that of the last layer; every other must be read by one"));
+        let removal = number.checked_sub(1).and_then(|i| remedy::without_layer(spec, i));
+        let fix = removal.map(|edit| remedy::fix(format!("remove {name}"), edit));
+        let note = "the network's result is that of the last layer; every other must be read by one";
+        problems.push(diagnostic.note(note).fixes(fix));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::arguments::{Format, Mode, Spec, batch, positive, thread_count, variation};
 use super::forecast::{hint, kernels, table, uses};
-use super::output::{Output, colour, complain, counted};
+use super::output::{Output, colour, complain, counted, width};
 use super::variants;
 use crate::check::report;
 use crate::driver::{self, Cache, Checked, Failure, Text, Variants};
@@ -75,7 +75,7 @@ pub fn check(arguments: &Check, output: &mut Output) -> Result<(), Failure> {
         value["warnings"] = checked.warnings().json();
         return output.json(&value);
     }
-    output.write(&report::table(&checked.network))?;
+    output.write(&report::table(&checked.network, width()))?;
     output.write(&format!("\n{}", table(&uses, machine.as_ref(), threads)))?;
     hint(machine.as_ref(), output)?;
     if arguments.kernels {
@@ -83,6 +83,9 @@ pub fn check(arguments: &Check, output: &mut Output) -> Result<(), Failure> {
             output.write(&format!("\n{}, batch {}:\n", used.mode(), used.batch))?;
             output.write(&kernels(used, machine.as_ref(), threads))?;
         }
+    }
+    if !checked.warnings.is_empty() {
+        complain("");
     }
     warn(checked);
     if let Some(variants) = &variants {

@@ -60,6 +60,12 @@ pub fn colour() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }
 
+/// Columns that tables keep to: the terminal's, or the usual 80 where there is none.
+pub fn width() -> usize {
+    let size = if std::io::stdout().is_terminal() { console::Term::stdout().size_checked() } else { None };
+    size.map_or(80, |(_, columns)| usize::from(columns).max(40))
+}
+
 /// Seconds with a unit that suits them: `12.3 µs`, `4.56 ms`, `1.234 s`, `3 min 05 s`.
 pub fn duration(seconds: f64) -> String {
     if seconds < 1e-3 {

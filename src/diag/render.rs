@@ -17,6 +17,14 @@ pub enum Style {
 /// Characters of a message.
 const LONGEST: usize = 400;
 
+/// Columns that notes and fixes keep to, with what stands before them.
+const COLUMNS: usize = 80;
+/// Columns before a note: line numbers of three digits and ` = `.
+const GUTTER: usize = 6;
+
+/// Characters of a fix's title behind which effects stand below each other.
+const WIDEST: usize = 34;
+
 /// Diagnostics shown; the others are counted.
 const MOST: usize = 100;
 
@@ -51,13 +59,13 @@ fn one(diagnostic: &Diagnostic, sources: &Sources, renderer: &Renderer) -> Strin
     }
     let remark = |text: String| Element::from(Level::NOTE.no_name().message(text));
     if let Some(derivation) = &diagnostic.derivation {
-        elements.push(remark(arithmetic(derivation)));
+        elements.push(remark(wrapped(&arithmetic(derivation), 2)));
     }
     for note in &diagnostic.notes {
-        elements.push(remark(format!("note: {}", printable(note))));
+        elements.push(remark(wrapped(&format!("note: {}", printable(note)), 6)));
     }
-    let width =
-        diagnostic.fixes.iter().filter(|f| !f.effect.is_empty()).map(|f| f.title.chars().count().min(LONGEST)).max();
+    let titles = diagnostic.fixes.iter().filter(|f| !f.effect.is_empty()).map(|f| f.title.chars().count());
+    let width = titles.filter(|&width| width <= WIDEST).max();
     for fix in &diagnostic.fixes {
         elements.push(remark(fix_line(fix, width.unwrap_or(0))));
     }
@@ -71,7 +79,30 @@ fn arithmetic(derivation: &Derivation) -> String {
 
 fn fix_line(fix: &Fix, width: usize) -> String {
     let title = printable(&fix.title);
-    if fix.effect.is_empty() { format!("fix: {title}") } else { format!("fix: {title:width$}  → {}", fix.effect) }
+    if fix.effect.is_empty() {
+        return wrapped(&format!("fix: {title}"), 5);
+    }
+    let width = width.max(title.chars().count());
+    let indent = if width <= WIDEST { 5 + width + 4 } else { 7 };
+    wrapped(&format!("fix: {title:width$}  → {}", fix.effect), indent)
+}
+
+/// The text in lines that fit, broken at blanks; all but the first are indented.
+fn wrapped(text: &str, indent: usize) -> String {
+    let most = COLUMNS - GUTTER;
+    let (mut out, mut column) = (String::new(), 0);
+    for word in text.split_inclusive(' ') {
+        let length = word.trim_end().chars().count();
+        if column > indent && column + length > most {
+            out.truncate(out.trim_end().len());
+            out.push('\n');
+            out.push_str(&" ".repeat(indent));
+            column = indent;
+        }
+        out.push_str(word);
+        column += word.chars().count();
+    }
+    out
 }
 
 /// The lines of `file` that the diagnostic points to. A span of several lines is shown by its first one.

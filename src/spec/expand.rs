@@ -132,6 +132,27 @@ pub fn expand(spec: &Spec) -> Spec {
     out
 }
 
+/// Where `expanded` has a value that was an expression or a parameter in `spec`.
+pub(crate) fn computed(spec: &Spec, expanded: &Spec) -> BTreeSet<Span> {
+    fn texts(value: &Value, spans: &mut BTreeSet<Span>) {
+        match &value.data {
+            Data::Text(_) => drop(spans.insert(value.span)),
+            Data::List(items) => items.iter().for_each(|item| texts(item, spans)),
+            Data::Map(map) => map.entries.iter().for_each(|s| texts(&s.value, spans)),
+            Data::Null | Data::Flag(_) | Data::Integer(_) | Data::Real(_) => {}
+        }
+    }
+    let of = |spec: &Spec, sections: &dyn Fn(&str) -> bool| {
+        let mut spans = BTreeSet::new();
+        let layers = spec.layers.iter().flat_map(|layer| &layer.settings.entries);
+        let sections = spec.sections.entries.iter().filter(|s| sections(&s.key.text));
+        sections.chain(layers).for_each(|setting| texts(&setting.value, &mut spans));
+        spans
+    };
+    let (written, left) = (of(spec, &|_| true), of(expanded, &|key| !matches!(key, "blocks" | "params")));
+    &written - &left
+}
+
 pub(super) fn input_name(spec: &Spec) -> String {
     let Some(Data::Map(map)) = spec.sections.get("input").map(|s| &s.value.data) else { return "input".to_string() };
     match map.get("name").map(|s| &s.value.data) {
@@ -214,7 +235,8 @@ impl Expander {
         for Setting { key, .. } in params.entries.iter().filter(|s| own.to(s.key.span) == own) {
             if self.globals.contains_key(&key.text) && !self.used.contains(&key.text) {
                 let message = format!("nothing uses the parameter `{}`", key.text);
-                self.problems.push(Diagnostic::warning(Code::UnusedSetting, key.span, message));
+                let fix = params.removal(&key.text).map(|span| Fix::maybe("remove it", span, ""));
+                self.problems.push(Diagnostic::warning(Code::UnusedSetting, key.span, message).fixes(fix));
             }
         }
     }
@@ -337,7 +359,12 @@ impl Expander {
         if let Some(first) = first.or(self.names.get(name).copied()) {
             let message = format!("two layers are called `{name}`");
             let diagnostic = Diagnostic::error(Code::DuplicateName, entry.name.span, message);
-            self.problems.push(diagnostic.at("again here").label(first, "first here"));
+            let taken = |name: &String| self.names.contains_key(name) || self.aliases.contains_key(name);
+            let free = (2..).map(|n| format!("{name}_{n}")).find(|name| !taken(name));
+            let fix = free
+                .filter(|_| within.is_empty() && entry.named)
+                .map(|free| Fix::maybe(free.clone(), entry.name.span, free));
+            self.problems.push(diagnostic.at("again here").label(first, "first here").fixes(fix));
             return self.stand_in(entry);
         }
         let Some((arguments, times)) = self.arguments(entry) else { return self.stand_in(entry) };

@@ -6,6 +6,7 @@
 use super::flow::{self, Defect, closer};
 use super::lines::{Line, Lines};
 use super::recover::{Reach, Trials};
+use super::yaml;
 use crate::diag::{Applicability, Code, Diagnostic, Edit, Fix};
 use crate::source::Span;
 use serde_yaml::granit_parser::ErrorKind;
@@ -22,7 +23,7 @@ pub(super) fn diagnose(text: &str, at: usize, offset: u32, kind: &ErrorKind, tri
     let number = lines.at(at).unwrap_or(0);
     let stumble = Stumble { text, at, offset, lines, number };
     let (mut guess, fix) = stumble.best(kind, trials);
-    guess.diagnostic.fixes.extend(fix);
+    guess.diagnostic.fixes.extend(fix.filter(|fix| !stumble.makes_a_key(fix)));
     guess.diagnostic
 }
 
@@ -106,6 +107,14 @@ impl<'a> Stumble<'a> {
 
     fn fix(&self, title: impl Into<String>, place: Range<usize>, text: &str) -> Fix {
         Fix::maybe(title, self.span(place), text)
+    }
+
+    /// Whether with a fix settings are a key, as in braces that stand twice: YAML allows that and a spec does not.
+    fn makes_a_key(&self, fix: &Fix) -> bool {
+        let edits: Vec<&Edit> = fix.edits.iter().collect();
+        let Some(mended) = crate::diag::edited(self.text, self.offset, &edits) else { return true };
+        let of_key = |d: &Diagnostic| d.code == Code::InvalidYaml && d.message.starts_with("a key must be a word");
+        yaml::tree(&mended, self.offset).is_ok_and(|(_, problems)| problems.iter().any(of_key))
     }
 
     /// How far the parser gets with a fix, compared with the end of the line of the mistake.

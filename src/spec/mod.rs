@@ -21,13 +21,15 @@ mod set;
 pub mod vary;
 mod yaml;
 
+pub(crate) use expand::computed;
 pub use expand::expand;
+pub(crate) use format::flow;
 pub use format::{format, print};
 pub use include::{Load, include};
 pub use read::{layers_of, parse, parse_bytes};
 pub use set::apply_set;
 
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, Fix};
 use crate::source::Span;
 use std::collections::BTreeMap;
 
@@ -186,24 +188,58 @@ pub enum Layout {
 struct Gathering {
     entries: Vec<Setting>,
     keys: BTreeMap<String, Span>,
+    /// Where the setting before ends.
+    end: Option<u32>,
+    /// Other things may stand between two settings.
+    apart: bool,
 }
 
 impl Gathering {
     fn insert(&mut self, setting: Setting, problems: &mut Vec<Diagnostic>) {
         let key = &setting.key;
+        let end = setting.value.span.end.max(key.span.end);
+        let empty = setting.value.data == Data::Null;
         match self.keys.get(&key.text) {
             Some(_) if key.text.is_empty() => {}
             Some(&first) => {
                 let diagnostic =
                     Diagnostic::error(Code::DuplicateKey, key.span, format!("`{}` appears twice", key.text));
-                problems.push(diagnostic.at("again here").label(first, "first here"));
+                let fix = self.without_one(&setting);
+                problems.push(diagnostic.at("again here").label(first, "first here").fixes(fix));
             }
             None => {
                 self.keys.insert(key.text.clone(), key.span);
                 self.entries.push(setting);
             }
         }
+        self.end = Some(end).filter(|_| !empty);
     }
+
+    /// The fix that leaves one of two settings with one key; nothing can be cut out where only a key is written.
+    fn without_one(&self, again: &Setting) -> Option<Fix> {
+        let written = again.key.span.to(again.value.span);
+        let first = self.entries.iter().find(|s| s.key.text == again.key.text)?;
+        if first.value.data == Data::Null {
+            let next = self.entries.last().is_some_and(|last| last.key.text == again.key.text) && !self.apart;
+            let span = Span { start: first.key.span.start, end: written.start };
+            return (next && span.start < span.end)
+                .then(|| Fix::maybe("remove the first, which says nothing", span, ""));
+        }
+        if again.value.data == Data::Null {
+            return None;
+        }
+        let start = self.end.filter(|&end| !self.apart && end <= written.start).unwrap_or(written.start);
+        let span = Span { start, end: written.end };
+        Some(match alike(&first.value.data, &again.value.data) {
+            true => Fix::sure("remove the second, which says the same", span, ""),
+            false => Fix::maybe("remove the second", span, ""),
+        })
+    }
+}
+
+/// Whether two values are the same number, word or flag.
+fn alike(a: &Data, b: &Data) -> bool {
+    !matches!(a, Data::List(_) | Data::Map(_)) && a == b
 }
 
 /// A key with its value.
@@ -219,6 +255,20 @@ impl Map {
     /// A map that is not written; a setting added to it goes to `span`.
     pub fn absent(span: Span) -> Self {
         Map { entries: Vec::new(), span, layout: Layout::Absent }
+    }
+
+    /// What to take out of the text so that the setting called `key` is gone, if others stay.
+    pub fn removal(&self, key: &str) -> Option<Span> {
+        let own = |s: &&Setting| self.span.start <= s.key.span.start && s.value.span.end <= self.span.end;
+        let mut entries: Vec<&Setting> = self.entries.iter().filter(own).collect();
+        entries.sort_by_key(|s| s.key.span);
+        let at = entries.iter().position(|s| s.key.text == key)?;
+        let written = entries[at].key.span.to(entries[at].value.span);
+        if let Some(next) = entries.get(at + 1) {
+            return Some(Span { start: written.start, end: next.key.span.start });
+        }
+        let before = entries[..at].last()?;
+        Some(Span { start: before.key.span.to(before.value.span).end, end: written.end })
     }
 
     /// The setting called `key`.

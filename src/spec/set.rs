@@ -3,7 +3,7 @@
 use super::format::flow;
 use super::read::SECTIONS;
 use super::{Data, LayerEntry, Layout, Map, Name, Setting, Spec, Value, expand, recover};
-use crate::diag::{Code, Diagnostic, closest};
+use crate::diag::{Code, Diagnostic, Fix, closest};
 use crate::source::{Sources, Span};
 
 const FORM: &str = "write `layer.field=value` or `section.field=value`, as `conv1.stride=2` or `train.batch=32`";
@@ -63,8 +63,8 @@ pub(super) fn set(spec: &mut Spec, path: &str, path_span: Span, value: Value) ->
             let names = spec.layers.iter().map(|l| l.name.text.as_str());
             let mut diagnostic =
                 Diagnostic::error(Code::InvalidSet, path_span, format!("there is no layer or section `{first}`"));
-            if let Some(word) = closest(first, names.chain(sections.iter().copied())) {
-                diagnostic = diagnostic.note(format!("did you mean `{word}`?"));
+            if let Some(known) = closest(first, names.chain(sections.iter().copied())) {
+                diagnostic = meant(diagnostic, words.first(), known);
             }
             Err(vec![diagnostic])
         }
@@ -112,10 +112,20 @@ fn undefined(sections: &Map, path: &[Name]) -> Option<Diagnostic> {
     let diagnostic = Diagnostic::error(Code::InvalidSet, name.span, message);
     let known: Vec<&str> = params.entries.iter().map(|s| s.key.text.as_str()).collect();
     Some(match closest(&name.text, known.iter().copied()) {
-        Some(word) => diagnostic.note(format!("did you mean `{word}`?")),
+        Some(known) => meant(diagnostic, Some(name), known),
         None if known.is_empty() => diagnostic.note("`--set` changes parameters that the section `params` defines"),
         None => diagnostic.note(format!("parameters are `{}`", known.join("`, `"))),
     })
+}
+
+/// Says what a wrong word must have meant, as a fix if the word stands in its own place.
+pub(super) fn meant(diagnostic: Diagnostic, word: Option<&Name>, known: &str) -> Diagnostic {
+    let title = format!("did you mean `{known}`?");
+    let exact = |word: &&Name| (word.span.end - word.span.start) as usize == word.text.len();
+    match word.filter(exact) {
+        Some(word) => diagnostic.fix(Fix::maybe(title, word.span, known)),
+        None => diagnostic.note(title),
+    }
 }
 
 /// Settings of the section `train` that are one word of several with settings of its own, as `optimizer: {sgd: …}`.
@@ -270,7 +280,13 @@ mod tests {
         let mut spec = parse(&mut sources, "t.yaml", &text);
         let problems = apply_set(&mut spec, &mut sources, argument).unwrap_err();
         assert_eq!(problems.len(), 1, "{problems:?}");
-        std::iter::once(&problems[0].message).chain(&problems[0].notes).cloned().collect::<Vec<_>>().join("; ")
+        let fixes = problems[0].fixes.iter().map(|fix| &fix.title);
+        std::iter::once(&problems[0].message)
+            .chain(&problems[0].notes)
+            .chain(fixes)
+            .cloned()
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 
     #[test]

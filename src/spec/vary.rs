@@ -7,9 +7,9 @@
 use super::expand::{expand, input_name, rename};
 use super::format::flow;
 use super::read::SECTIONS;
-use super::set::{is_block, is_inner, set, words};
+use super::set::{is_block, is_inner, meant, set, words};
 use super::{Data, LayerEntry, Name, Setting, Spec, Value, recover};
-use crate::diag::{Code, Diagnostic, closest};
+use crate::diag::{Code, Diagnostic, Fix, closest};
 use crate::source::{Sources, Span};
 use std::collections::BTreeMap;
 
@@ -167,7 +167,12 @@ impl Kinds {
         let Data::List(values) = &value.data else {
             let message =
                 format!("`{}` must have a list of values to try, but this is {}", path.text, value.data.describe());
-            return one(wrong(value.span, message).note(FORM));
+            let mut diagnostic = wrong(value.span, message).note(FORM);
+            if matches!(value.data, Data::Flag(_) | Data::Integer(_) | Data::Real(_) | Data::Text(_)) {
+                let list = format!("[{}]", flow(value));
+                diagnostic = diagnostic.fix(Fix::maybe(list.clone(), value.span, list));
+            }
+            return one(diagnostic);
         };
         if values.is_empty() {
             return one(wrong(value.span, format!("`{}` has no values to try", path.text)));
@@ -179,9 +184,10 @@ impl Kinds {
             let known = self.names.iter().chain(&self.kinds).map(String::as_str);
             let mut diagnostic = Diagnostic::error(Code::InvalidVary, path.span, message);
             if self.params.contains(&path.text) {
-                diagnostic = diagnostic.note(format!("to vary the parameter: `params.{}`", path.text));
+                let title = format!("to vary the parameter: `params.{}`", path.text);
+                diagnostic = diagnostic.fix(Fix::maybe(title, path.span, format!("params.{}", path.text)));
             } else if let Some(word) = closest(&path.text, known.chain(SECTIONS.iter().copied())) {
-                diagnostic = diagnostic.note(format!("did you mean `{word}`?"));
+                diagnostic = meant(diagnostic, Some(path), word);
             } else {
                 diagnostic = diagnostic.note(FORM);
             }
@@ -199,7 +205,10 @@ impl Kinds {
         for (i, value) in values.iter().enumerate() {
             if let Some(first) = values[..i].iter().find(|earlier| flow(earlier) == flow(value)) {
                 let diagnostic = wrong(value.span, format!("`{}` has the value {} twice", path.text, flow(value)));
-                return one(diagnostic.at("again here").label(first.span, "first here"));
+                let before = values[..i].last().map_or(value.span.start, |before| before.span.end);
+                let removed = Span { start: before, end: value.span.end };
+                let fix = Fix::maybe("remove the second", removed, "");
+                return one(diagnostic.at("again here").label(first.span, "first here").fix(fix));
             }
         }
         Ok(Axis { path: path.clone(), values: values.clone(), switch })
@@ -248,7 +257,7 @@ fn told_of_vary(problems: Vec<Diagnostic>) -> Vec<Diagnostic> {
         if problem.code == Code::InvalidSet {
             problem.code = Code::InvalidVary;
             problem.notes.retain(|note| !note.contains("--set") && !note.starts_with("write `layer.field"));
-            if problem.notes.is_empty() {
+            if problem.notes.is_empty() && problem.fixes.is_empty() {
                 problem.notes.push(FORM.to_string());
             }
         }

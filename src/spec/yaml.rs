@@ -222,7 +222,7 @@ impl Builder<'_> {
                 let span = if flow { start.to(end) } else { block_end(items.last().map(|v| v.span)) };
                 (Data::List(items), span)
             }
-            OpenKind::Map { entries: Gathering { mut entries, mut keys }, merged, layout, .. } => {
+            OpenKind::Map { entries: Gathering { mut entries, mut keys, .. }, merged, layout, .. } => {
                 let span = match layout {
                     Layout::Braces => start.to(end),
                     _ => block_end(entries.last().map(|s| s.key.span.to(s.value.span))),
@@ -260,15 +260,16 @@ impl Builder<'_> {
                     let setting = Setting { key, value: Value { data, span: value.span } };
                     let setting = if *layout == Layout::Braces { self.separated(setting) } else { setting };
                     let fix = entries.entries.last().and_then(|before| self.removal(before, &setting));
-                    let same = entries.entries.iter().find(|s| s.key.text == setting.key.text);
-                    let same = same.is_some_and(|s| self.written(s.value.span) == self.written(setting.value.span));
+                    let fix = fix.filter(|_| setting.value.data != Data::Null);
+                    let first = entries.entries.iter().find(|s| s.key.text == setting.key.text);
+                    let nothing = first.is_some_and(|s| s.value.data == Data::Null);
+                    let same = first.is_some_and(|s| self.written(s.value.span) == self.written(setting.value.span));
                     let before = self.problems.len();
                     entries.insert(setting, &mut self.problems);
-                    if let (Some(problem), Some(mut fix)) = (self.problems.get_mut(before), fix) {
-                        if same {
-                            fix.applicability = Applicability::Sure;
-                        }
-                        problem.fixes.push(fix);
+                    if let Some(problem) = self.problems.get_mut(before).filter(|_| !nothing) {
+                        let sure =
+                            |fix: Fix| if same { Fix { applicability: Applicability::Sure, ..fix } } else { fix };
+                        problem.fixes = fix.map(sure).into_iter().collect();
                     }
                 }
             },

@@ -87,7 +87,7 @@ fn divides(
             diagnostic = diagnostic.label(span, format!("{kernels} kernels"));
         }
     } else if let Some((operand, span)) = operand.and_then(|(o, _)| Some((o, *o.size_spans.first()?))) {
-        diagnostic = diagnostic.label(span, format!("{} gives {count} channels", operand.name));
+        diagnostic = diagnostic.label(span, format!("{} gives {count} channels", operand.origin));
     }
     let both = if channels.is_some() { "both" } else { "them" };
     let channels = channels.map_or(kernels, |(channels, _)| channels);

@@ -45,7 +45,7 @@ fn resolve(reader: &mut Reader<'_, '_>, operands: Option<&[Operand]>, _: &Defaul
         Some(value) => reader.whole("size", value, 1).and_then(|size| {
             let fits = size <= WIDEST;
             if !fits {
-                reader.out_of_range("size", value, &format!("a whole number from 1 to {WIDEST}"));
+                reader.out_of_range("size", value, &format!("a whole number from 1 to {WIDEST}"), None);
             }
             fits.then_some(size)
         }),

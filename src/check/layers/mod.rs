@@ -61,8 +61,12 @@ pub(super) struct Operand {
     pub shape: Vec<usize>,
     /// For each size, where it is written; for a layer's result, where the layer is.
     pub size_spans: Vec<Span>,
-    /// Whether it is the network's input, whose sizes the user can change.
+    /// Whether its sizes are those of the network's input, which the user can change.
     pub is_input: bool,
+    /// The layer that its shape comes from: itself, or the one before layers that pass a shape on.
+    pub origin: String,
+    /// How that layer's shape came about.
+    pub derivations: Vec<Derivation>,
 }
 
 /// What a layer turns out to be.
@@ -122,9 +126,23 @@ fn image<'a>(reader: &mut Reader<'_, '_>, operand: &'a Operand) -> Option<(&'a O
 fn with_source(diagnostic: Diagnostic, operand: &Operand) -> Diagnostic {
     let whole = operand.size_spans.iter().copied().reduce(Span::to);
     match whole {
-        Some(span) => diagnostic.label(span, format!("{} gives {}", operand.name, shape_text(&operand.shape))),
+        Some(span) => diagnostic.label(span, given(&operand.origin, &operand.shape, &operand.derivations)),
         None => diagnostic,
     }
+}
+
+/// What a layer gives and the arithmetic behind it: `conv1 gives 96×55×55: (224 − 11 + (1 + 2))/4 + 1 = 55`.
+pub(super) fn given(name: &str, shape: &[usize], derivations: &[Derivation]) -> String {
+    let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
+    let mut text = format!("{name} gives {}", sizes.join("×"));
+    // What a linear layer reads is not what it gives.
+    let own: Vec<&Derivation> = derivations.iter().filter(|d| d.what != "inputs").collect();
+    for (i, derivation) in own.iter().enumerate() {
+        let what = if own.len() > 1 { format!("{} ", derivation.what) } else { String::new() };
+        let sign = if i == 0 { ":" } else { ";" };
+        text.push_str(&format!("{sign} {what}{} = {}", derivation.numbers, derivation.result));
+    }
+    text
 }
 
 /// The number of elements, or a report that they are too many.

@@ -4,10 +4,10 @@
 //! edits that make it exact, unless the layer says how to round.
 
 use super::{Operand, shape_text};
-use crate::check::reader::{LARGEST, Reader, choice};
+use crate::check::reader::{LARGEST, Reader, alone, choice};
 use crate::check::vocabulary::{Form, Lengths, Setting, Word};
 use crate::check::{Derivation, Padding};
-use crate::diag::{Applicability, Code, Diagnostic, Edit, Fix};
+use crate::diag::{Applicability, Code, Diagnostic, Edit, Fix, closest};
 use crate::spec::{Data, Value};
 
 /// A window as written.
@@ -174,6 +174,7 @@ fn padding(reader: &mut Reader<'_, '_>, value: &Value) -> Option<Sides> {
                 if items.len() == 4 {
                     diagnostic = diagnostic.note("name the four sides: {top: …, bottom: …, left: …, right: …}");
                 }
+                diagnostic = diagnostic.fixes(alone(value).map(|n| Fix::maybe(n.clone(), value.span, n)));
                 reader.report(diagnostic);
                 None
             }
@@ -192,7 +193,10 @@ fn padding(reader: &mut Reader<'_, '_>, value: &Value) -> Option<Sides> {
             match text.to_ascii_lowercase().as_str() {
                 "valid" | "none" => diagnostic = diagnostic.fix(Fix::sure("0", value.span, "0")),
                 "same" | "same_upper" => diagnostic = diagnostic.fix(Fix::sure("same", value.span, "same")),
-                _ => {}
+                word => {
+                    let near = closest(word, ["same"]).map(|_| Fix::maybe("did you mean `same`?", value.span, "same"));
+                    diagnostic = diagnostic.fixes(near);
+                }
             }
             reader.report(diagnostic);
             None
@@ -293,7 +297,10 @@ pub(super) fn tile(
                 reader.report(diagnostic);
                 return None;
             }
-            Some(Rounding::Floor) => warn_unread(reader, &axes, remainders),
+            Some(Rounding::Floor) => {
+                let given = if let Sides::Given(padding) = window.padding { Some(padding) } else { None };
+                warn_unread(reader, &axes, remainders, given);
+            }
             Some(Rounding::Ceil) => {}
         }
     }
@@ -381,7 +388,12 @@ fn warn_large(reader: &mut Reader<'_, '_>, operand: &Operand, axes: &[Axis; 2]) 
 
 fn size_label(operand: &Operand, axis: usize, size: usize) -> String {
     let side = ["height", "width"][axis];
-    if operand.is_input { format!("{side} {size}") } else { format!("{} gives {side} {size}", operand.name) }
+    if operand.is_input {
+        return format!("{side} {size}");
+    }
+    let of_side = |d: &&Derivation| d.what == side || d.what == "height and width";
+    let arithmetic = operand.derivations.iter().find(of_side).map(|d| format!(": {} = {}", d.numbers, d.result));
+    format!("{} gives {side} {size}{}", operand.origin, arithmetic.unwrap_or_default())
 }
 
 /// The exact result of the size rule, as `55` or `54.75`; four decimals at most.
@@ -514,7 +526,7 @@ fn unread_text(axes: &[Axis; 2], remainders: [usize; 2]) -> String {
     format!("{} {}", parts.join(" and "), if total == 1 { "is" } else { "are" })
 }
 
-fn warn_unread(reader: &mut Reader<'_, '_>, axes: &[Axis; 2], remainders: [usize; 2]) {
+fn warn_unread(reader: &mut Reader<'_, '_>, axes: &[Axis; 2], remainders: [usize; 2], padding: Option<Padding>) {
     let span = reader.span_of("rounding").or(reader.span_of("padding")).unwrap_or(reader.span);
     let pixels = (0..2).any(|i| remainders[i] > axes[i].after);
     let (code, what) = match pixels {
@@ -530,5 +542,12 @@ fn warn_unread(reader: &mut Reader<'_, '_>, axes: &[Axis; 2], remainders: [usize
         numbers: axes[i].numbers(),
         result: decimal(&axes[i]),
     };
-    reader.report(Diagnostic::warning(code, span, message).because(derivation));
+    // Without the padding that nothing reads the result is the same.
+    let trimmed = padding.filter(|_| !pixels).map(|p| {
+        let [rows, columns] = remainders;
+        sides_text([[p.top, p.bottom - rows], [p.left, p.right - columns]])
+    });
+    let fix = trimmed
+        .map(|text| choice(format!("padding: {text}"), "the same result".to_string(), reader.edit("padding", &text)));
+    reader.report(Diagnostic::warning(code, span, message).because(derivation).fixes(fix));
 }

@@ -19,6 +19,8 @@ const MOST_FIXES: usize = 4;
 const MOST_REPORTS: usize = 3;
 /// Edits that are tried for a report.
 const MOST_TRIES: usize = 160;
+/// Guesses that are offered for a report.
+const MOST_GUESSES: usize = 3;
 /// What it costs a fix that other errors are left or come.
 const PARTLY: u32 = 14;
 /// Layers of a spec that is small enough to be checked so often.
@@ -43,14 +45,21 @@ fn of_shapes(code: Code) -> bool {
 /// Gives the reports on shapes the fixes that mend them.
 pub(super) fn solve(spec: &Spec, problems: &mut [Diagnostic]) {
     let expanded = spec::expand(spec);
+    keep_expressions(spec, &expanded, problems);
+    let unreadable = keep_from_unreadable(&expanded, problems);
     if spec.broken || spec.expanded || expanded.layers.len() > MOST_LAYERS {
+        problems.iter_mut().filter(|d| is_guess(d)).for_each(|d| d.fixes.clear());
         return;
     }
+    confirm(spec, problems);
     let before: Vec<Diagnostic> = problems.to_vec();
     let errors = |problems: &[Diagnostic]| problems.iter().filter(|d| d.severity == Severity::Error).count();
     let reports = problems.iter_mut().filter(|d| d.severity == Severity::Error && of_shapes(d.code)).take(MOST_REPORTS);
     for report in reports {
         let Some(place) = report.span() else { continue };
+        if unreadable.iter().any(|&layer| holds(layer, place)) {
+            continue;
+        }
         // A layer of a block stands in one place and has many names.
         let named = |name: &str| report.message.split([' ', ':']).any(|word| word == name);
         let there = |l: &spec::LayerEntry| holds(l.span, place) || holds(l.kind.span, place);
@@ -100,6 +109,65 @@ pub(super) fn solve(spec: &Spec, problems: &mut [Diagnostic]) {
         report.fixes = fixes;
     }
     problems.iter_mut().filter(|d| of_shapes(d.code)).for_each(|d| d.fixes.truncate(MOST_FIXES));
+}
+
+/// Whether the fixes of a report are guesses, which must be tried.
+fn is_guess(report: &Diagnostic) -> bool {
+    match report.code {
+        Code::OutOfRange | Code::InputCount => true,
+        Code::UnknownWord | Code::WrongType => report.fixes.len() > 1,
+        Code::MissingKey => report.fixes.iter().all(|fix| fix.edits.iter().all(|e| e.text.matches(": ").count() == 1)),
+        _ => false,
+    }
+}
+
+/// Leaves guesses that mend their report and bring nothing new.
+fn confirm(spec: &Spec, problems: &mut [Diagnostic]) {
+    let before: Vec<Diagnostic> = problems.to_vec();
+    let errors = before.iter().filter(|d| d.severity == Severity::Error).count();
+    let mut tries = 0;
+    for report in problems.iter_mut().filter(|d| is_guess(d)) {
+        let fixes = std::mem::take(&mut report.fixes);
+        let trial = Trial { spec, before: &before, errors, report };
+        let mut good = Vec::new();
+        for fix in fixes {
+            if good.len() >= MOST_GUESSES || tries >= MOST_TRIES {
+                break;
+            }
+            tries += 1;
+            if matches!(trial.of(&fix), Verdict::Good(_) | Verdict::Unknown) {
+                good.push(fix);
+            }
+        }
+        report.fixes = good;
+    }
+}
+
+/// Takes back fixes that would put a number in the place of an expression: what is wrong is what it is computed from.
+fn keep_expressions(spec: &Spec, expanded: &Spec, problems: &mut [Diagnostic]) {
+    let of_value = |d: &Diagnostic| matches!(d.code, Code::WrongType | Code::OutOfRange) && !d.fixes.is_empty();
+    if !problems.iter().any(of_value) {
+        return;
+    }
+    let computed = spec::computed(spec, expanded);
+    for report in problems.iter_mut().filter(|d| of_value(d)) {
+        report.fixes.retain(|fix| fix.edits.iter().all(|edit| !computed.contains(&edit.span)));
+    }
+}
+
+/// Takes back fixes of layers that were read in part only, for the edit may stand at a wrong place; gives these layers.
+fn keep_from_unreadable(expanded: &Spec, problems: &mut [Diagnostic]) -> Vec<Span> {
+    let unreadable = |d: &&Diagnostic| matches!(d.code, Code::InvalidSyntax | Code::InvalidYaml);
+    let places: Vec<Span> = problems.iter().filter(unreadable).filter_map(Diagnostic::span).collect();
+    let unread = |layer: &&spec::LayerEntry| places.iter().any(|&place| holds(layer.span, place));
+    let layers: Vec<Span> = expanded.layers.iter().filter(unread).map(|layer| layer.span).collect();
+    for report in problems.iter_mut().filter(|d| of_shapes(d.code) || is_guess(d) || d.code == Code::MissingKey) {
+        report.fixes.retain(|fix| {
+            let meets = |edit: &crate::diag::Edit| layers.iter().any(|&layer| holds(layer, edit.span));
+            !fix.edits.iter().any(meets)
+        });
+    }
+    layers
 }
 
 /// Shows the places of fixes that lie outside of the layer that the report is about: what is wrong may be there.

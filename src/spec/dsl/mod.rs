@@ -96,7 +96,7 @@ pub(super) fn read(text: &str, whole: Span) -> Spec {
         return spec;
     }
     let mut reader = Reader { text: &mended, start: 0, problems, blocks: Vec::new() };
-    let mut parts = Parts::default();
+    let mut parts = Parts { sections: Gathering { apart: true, ..Gathering::default() }, ..Parts::default() };
     // Blocks first: the order of their parameters says what arguments without a key mean.
     for statement in statements.iter().filter(|s| s.body.is_some()) {
         reader.block_head(statement);
@@ -580,7 +580,8 @@ impl Reader<'_> {
         put("layers", inner.layers_span.unwrap_or(body_span), Data::List(list));
         let data = Data::Map(Map { entries, span: body_span, layout: Layout::Braces });
         let sections = parts.sections.entries.len();
-        let (_, blocks, _) = parts.blocks.get_or_insert_with(|| (sections, Gathering::default(), span));
+        let none = Gathering { apart: true, ..Gathering::default() };
+        let (_, blocks, _) = parts.blocks.get_or_insert((sections, none, span));
         blocks.insert(Setting { key: name, value: Value { data, span } }, &mut self.problems);
     }
 

@@ -54,7 +54,7 @@ pub fn print(spec: &Spec) -> String {
 }
 
 /// A value as YAML on one line.
-pub(super) fn flow(value: &Value) -> String {
+pub(crate) fn flow(value: &Value) -> String {
     Writer::new(Syntax::Yaml, None, Comments::default()).flow(value)
 }
 
