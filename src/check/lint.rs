@@ -17,8 +17,8 @@ pub(super) fn lint(network: &Network, spec: &Spec, problems: &mut Vec<Diagnostic
             readers.entry(source).or_default().push(id);
         }
     }
-    let entries = spec.layers.iter().map(|entry| (entry.name.text.as_str(), entry)).collect();
-    let lint = Lint { network, spec, readers, entries };
+    let entries = spec.layers.iter().enumerate().map(|(i, entry)| (entry.name.text.as_str(), (i, entry))).collect();
+    let lint = Lint { network, spec, readers, entries, removal: remedy::Removal::new(spec) };
     for (id, layer) in network.layers() {
         problems.extend(lint.repeated_relu(id, layer));
         problems.extend(lint.lrn_before_relu(id, layer));
@@ -34,7 +34,9 @@ struct Lint<'a> {
     network: &'a Network,
     spec: &'a Spec,
     readers: BTreeMap<LayerId, Vec<LayerId>>,
-    entries: BTreeMap<&'a str, &'a LayerEntry>,
+    /// The layers as they are written, with their places in the list.
+    entries: BTreeMap<&'a str, (usize, &'a LayerEntry)>,
+    removal: remedy::Removal<'a>,
 }
 
 impl Lint<'_> {
@@ -48,7 +50,7 @@ impl Lint<'_> {
 
     /// The word for the layer's kind, where it is written.
     fn place(&self, layer: &Layer) -> Span {
-        self.entries.get(layer.name.as_str()).map_or(layer.span, |entry| entry.kind.span)
+        self.entries.get(layer.name.as_str()).map_or(layer.span, |(_, entry)| entry.kind.span)
     }
 
     fn repeated_relu(&self, id: LayerId, layer: &Layer) -> Option<Diagnostic> {
@@ -58,8 +60,7 @@ impl Lint<'_> {
         }
         let message = format!("{} changes nothing: {} gives no negative number", layer.name, source.name);
         let diagnostic = Diagnostic::warning(Code::RepeatedRelu, self.place(layer), message);
-        let index = self.spec.layers.iter().position(|entry| entry.name.text == layer.name);
-        let fix = index.and_then(|index| remedy::without_layer(self.spec, index));
+        let fix = self.entries.get(layer.name.as_str()).and_then(|(index, _)| self.removal.of(*index));
         let diagnostic = diagnostic.label(self.place(source), format!("{} is a ReLU already", source.name));
         Some(diagnostic.fixes(fix.map(|edit| remedy::fix("remove it", edit))))
     }
@@ -85,7 +86,7 @@ impl Lint<'_> {
             return None;
         };
         let (_, reader) = self.reader(id).filter(|(_, reader)| matches!(reader.kind, LayerKind::BatchNorm { .. }))?;
-        let entry = self.entries.get(layer.name.as_str())?;
+        let (_, entry) = self.entries.get(layer.name.as_str())?;
         let message = format!("the bias of {} has no effect: {} subtracts it again", layer.name, reader.name);
         let edit = reader::edit(&entry.settings, entry.kind.span, "bias", "false");
         let fix = reader::choice("bias: false".to_string(), "one parameter a channel less".to_string(), edit);

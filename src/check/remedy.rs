@@ -4,6 +4,7 @@ use super::reader::{self, Bounds};
 use crate::diag::{Edit, Fix};
 use crate::source::Span;
 use crate::spec::{Data, LayerEntry, Layout, Map, Spec, Syntax};
+use std::collections::BTreeSet;
 
 /// The edit that gives all of these settings, which are not there, to `owner`, a word in the text.
 pub(super) fn insertion(map: &Map, owner: Span, settings: &[(&str, &str)]) -> Option<Edit> {
@@ -84,29 +85,43 @@ pub(super) fn references(entry: &LayerEntry) -> Vec<(&str, Span)> {
         .collect()
 }
 
-/// The edit that takes a layer out of the text, if that can be done without touching anything else.
-pub(super) fn without_layer(spec: &Spec, index: usize) -> Option<Edit> {
-    let entry = spec.layers.get(index)?;
-    let block = |entry: &LayerEntry| entry.name.text.contains('.') && !entry.named;
-    let inner = |entry: &LayerEntry| written(&entry.name.text, entry.name.span) != entry.name.text && entry.named;
-    if block(entry) || inner(entry) {
-        return None;
+/// Takes layers out of the text.
+pub(super) struct Removal<'a> {
+    spec: &'a Spec,
+    /// Names that `from` gives somewhere.
+    read: BTreeSet<&'a str>,
+    /// Kinds of which a layer without a name of its own is read by name.
+    counted: BTreeSet<&'a str>,
+}
+
+impl<'a> Removal<'a> {
+    pub fn new(spec: &'a Spec) -> Removal<'a> {
+        let read: BTreeSet<&str> = spec.layers.iter().flat_map(references).map(|(name, _)| name).collect();
+        let unnamed = spec.layers.iter().filter(|entry| !entry.named && read.contains(entry.name.text.as_str()));
+        let counted = unnamed.map(|entry| entry.kind.text.as_str()).collect();
+        Removal { spec, read, counted }
     }
-    // The layers of its kind that have no name of their own would be called otherwise.
-    let renamed =
-        |name: &str| spec.layers.iter().any(|e| !e.named && e.kind.text == entry.kind.text && e.name.text == name);
-    let others = || spec.layers.iter().flat_map(references);
-    if others().any(|(name, _)| name == entry.name.text || renamed(name)) {
-        return None;
+
+    /// The edit that takes out a layer, if that can be done without touching anything else.
+    pub fn of(&self, index: usize) -> Option<Edit> {
+        let spec = self.spec;
+        let entry = spec.layers.get(index)?;
+        let block = |entry: &LayerEntry| entry.name.text.contains('.') && !entry.named;
+        let inner = |entry: &LayerEntry| written(&entry.name.text, entry.name.span) != entry.name.text && entry.named;
+        // Without it, the layers of its kind that have no name of their own would be called otherwise.
+        let named = self.read.contains(entry.name.text.as_str()) || self.counted.contains(entry.kind.text.as_str());
+        if block(entry) || inner(entry) || named {
+            return None;
+        }
+        let span = match (index.checked_sub(1).and_then(|i| spec.layers.get(i)), spec.layers.get(index + 1)) {
+            (Some(before), _) => Span { start: before.span.end, end: entry.span.end },
+            (None, Some(next)) if spec.syntax == Syntax::Yaml => Span { start: entry.span.start, end: next.span.start },
+            _ => return None,
+        };
+        let within = |other: Span| span.start <= other.start && other.start < span.end;
+        let apart = spec.sections.entries.iter().all(|s| !within(s.key.span) && !within(s.value.span));
+        (span.start < span.end && apart).then(|| Edit { span, text: String::new() })
     }
-    let span = match (index.checked_sub(1).and_then(|i| spec.layers.get(i)), spec.layers.get(index + 1)) {
-        (Some(before), _) => Span { start: before.span.end, end: entry.span.end },
-        (None, Some(next)) if spec.syntax == Syntax::Yaml => Span { start: entry.span.start, end: next.span.start },
-        _ => return None,
-    };
-    let within = |other: Span| span.start <= other.start && other.start < span.end;
-    let apart = spec.sections.entries.iter().all(|s| !within(s.key.span) && !within(s.value.span));
-    (span.start < span.end && apart).then(|| Edit { span, text: String::new() })
 }
 
 /// A fix of one edit with nothing to choose but whether to have it.

@@ -81,7 +81,7 @@ fn fits(reader: &mut Reader<'_, '_>, loss: Loss, span: Span, output: Option<&Lay
             let message = format!("cross_entropy contains a softmax, so that {} would be a second one", output.name);
             let diagnostic = Diagnostic::error(Code::LossMismatch, span, message);
             let diagnostic = diagnostic.label(at, "the network ends in a softmax");
-            let last = spec.layers.len().checked_sub(1).and_then(|last| remedy::without_layer(spec, last));
+            let last = spec.layers.len().checked_sub(1).and_then(|last| remedy::Removal::new(spec).of(last));
             let fix = last.map(|edit| remedy::fix("remove the softmax", edit));
             reader.report(diagnostic.note("leave it out: `netc run` prints probabilities all the same").fixes(fix));
             None

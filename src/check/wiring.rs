@@ -284,6 +284,7 @@ fn cycles(spec: &Spec, graph: &DiGraph<usize, usize>, problems: &mut Vec<Diagnos
 
 /// Layers that lead nowhere. The last entry's result is the network's.
 fn unread(spec: &Spec, input: &Name, graph: &DiGraph<usize, usize>, problems: &mut Vec<Diagnostic>) {
+    let mut removal = None;
     for node in graph.node_indices() {
         let number = graph[node];
         if number == spec.layers.len() || graph.neighbors(node).next().is_some() {
@@ -294,8 +295,8 @@ fn unread(spec: &Spec, input: &Name, graph: &DiGraph<usize, usize>, problems: &m
             Some(i) => (&spec.layers[i].name.text, spec.layers[i].name.span),
         };
         let diagnostic = Diagnostic::error(Code::UnreadLayer, span, format!("nothing reads the result of {name}"));
-        let removal = number.checked_sub(1).and_then(|i| remedy::without_layer(spec, i));
-        let fix = removal.map(|edit| remedy::fix(format!("remove {name}"), edit));
+        let edit = number.checked_sub(1).and_then(|i| removal.get_or_insert_with(|| remedy::Removal::new(spec)).of(i));
+        let fix = edit.map(|edit| remedy::fix(format!("remove {name}"), edit));
         let note = "the network's result is that of the last layer; every other must be read by one";
         problems.push(diagnostic.note(note).fixes(fix));
     }
