@@ -1,4 +1,4 @@
-//! Local response normalisation across channels; within a map it is [`lrn_map`](super::lrn_map).
+//! Local response normalisation across channels; within a map it is [`lrn_map`].
 //!
 //! A pixel's channels are squared into a scratch row with zeros on both sides of each group, so that windows need no
 //! clipping; all passes over the row are vectors of channels. A window reaches no further than its group.
