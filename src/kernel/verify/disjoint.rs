@@ -75,6 +75,9 @@ fn depends(sum: &Affine, touches: &[Touch], var: Var) -> bool {
 /// Splits the sums (one a touch) into digits.
 fn split(sums: Vec<Affine>, touches: &[Touch], digits: &mut Vec<Vec<Affine>>) {
     let mut strides: Vec<i64> = sums.iter().flat_map(|s| s.terms.iter().map(|(_, c)| c.saturating_abs())).collect();
+    // Places a constant distance apart, as those of an unrolled loop, lie in a dimension of that stride.
+    let constants: BTreeSet<i64> = sums.iter().map(|s| s.constant).collect();
+    strides.extend(constants.iter().zip(constants.iter().skip(1)).map(|(low, high)| high.saturating_sub(*low)));
     strides.sort_unstable();
     strides.dedup();
     for stride in strides.into_iter().rev().filter(|s| *s > 1) {
@@ -109,7 +112,8 @@ fn divide(sums: &[Affine], touches: &[Touch], stride: i64) -> Option<(Vec<Affine
         low = low.min(rest_low.saturating_sub(whole.saturating_mul(stride)));
         high = high.max(rest_high.saturating_sub(whole.saturating_mul(stride)));
     }
-    (high.saturating_sub(low) < stride).then_some((multiples, rests))
+    let divides = multiples.iter().any(|multiple| !multiple.terms.is_empty() || multiple.constant != 0);
+    (divides && high.saturating_sub(low) < stride).then_some((multiples, rests))
 }
 
 /// Puts iterations whose values of the digit can meet into one class; gives each iteration's class.
