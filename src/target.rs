@@ -13,6 +13,8 @@ pub struct Target {
     pub lanes: usize,
     /// Vector registers.
     pub registers: usize,
+    /// Bytes of numbers that threads should work on together at a time, to find them in a cache again.
+    pub cache: usize,
     /// Whether it multiplies and adds in one rounding.
     pub fused: bool,
 }

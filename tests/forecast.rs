@@ -6,6 +6,7 @@ use netc::check::Network;
 use netc::codegen;
 use netc::driver::{self, Built, Options};
 use netc::forecast::{Forecast, forecast};
+use netc::plan::Algorithm;
 use netc_runtime::program::{Manifest, share_ports};
 use std::path::{Path, PathBuf};
 
@@ -25,7 +26,7 @@ fn network(path: &Path) -> Network {
 }
 
 fn built(network: &Network, train: bool, batch: usize) -> Built {
-    driver::build(network, &Options { batch, train, target: codegen::host() }).unwrap()
+    driver::build(network, &Options { batch, train, target: codegen::host(), algorithm: Algorithm::Auto }).unwrap()
 }
 
 /// What the runtime takes from the system for a program of this manifest.
@@ -64,7 +65,7 @@ fn the_memory_is_what_the_program_takes() {
 fn a_session_takes_what_was_told() {
     let network = network(&specs().into_iter().find(|path| path.ends_with("lenet.yaml")).unwrap());
     let folder = tempfile::tempdir().unwrap();
-    let options = Options { batch: 16, train: true, target: codegen::host() };
+    let options = Options { batch: 16, train: true, target: codegen::host(), algorithm: Algorithm::Auto };
     driver::compile(&network, &options, folder.path(), None).unwrap();
     for threads in [1, 2, 5] {
         let session = driver::session(folder.path(), threads).unwrap();
@@ -93,9 +94,9 @@ fn multiply_adds_and_bytes_are_those_of_the_network() {
 #[test]
 fn the_largest_batch_that_fits_is_found() {
     let network = network(&specs().into_iter().find(|path| path.ends_with("lenet.yaml")).unwrap());
-    let options = Options { batch: 1, train: true, target: codegen::host() };
+    let options = Options { batch: 1, train: true, target: codegen::host(), algorithm: Algorithm::Auto };
     let of = |batch: usize| -> Forecast { driver::forecast(&network, &Options { batch, ..options.clone() }).unwrap() };
-    let bytes: Vec<u64> = (1..=80).map(|batch| of(batch).memory.bytes(2)).collect();
+    let bytes: Vec<u64> = (1..=200).map(|batch| of(batch).memory.bytes(2)).collect();
     for limit in [bytes[0], bytes[0] + 1, bytes[1] - 1, bytes[40], bytes[40] - 1, bytes[70] + 12_345] {
         let largest = bytes.iter().rposition(|&taken| taken <= limit).unwrap() + 1;
         let found = driver::fit(&network, &options, limit, 2).unwrap();

@@ -8,7 +8,7 @@ use netc::kernel::text::{parse, print};
 use netc::kernel::verify::verify;
 use netc::kernel::{Kernel, kernels};
 use netc::passes::functions;
-use netc::plan::{Place, Plan, Work, plan};
+use netc::plan::{Algorithm, Images, Place, Plan, Work, plan};
 use netc::target::Target;
 use std::path::Path;
 
@@ -19,11 +19,11 @@ const SPECS: &str = "{alexnet,alexnet-half,alexnet-paper,lenet}.yaml";
 fn planned(path: &Path, batch: usize) -> Vec<(Plan, Vec<Kernel>)> {
     let words = ["x86_64-unknown-linux-gnu", "x86-64-v3", "+avx2,+fma"].map(str::to_owned);
     let [triple, cpu, features] = words;
-    let target = Target { triple, cpu, features, lanes: 8, registers: 16, fused: true };
+    let target = Target { triple, cpu, features, lanes: 8, registers: 16, cache: 24 << 20, fused: true };
     // From the file: it may take in others.
     let network = driver::check(driver::read(path, &[]).unwrap()).unwrap().network;
     let graphs = functions(&network, batch, network.train.is_some()).unwrap().graphs;
-    let plans = graphs.iter().map(|graph| plan(graph, &target));
+    let plans = graphs.iter().map(|graph| plan(graph, &target, Algorithm::Auto));
     plans.map(|plan| (kernels(&plan, &target), plan)).map(|(kernels, plan)| (plan, kernels)).collect()
 }
 
@@ -75,7 +75,8 @@ fn damaged_plans_are_refused() {
     let found = damaged(|plan| plan.steps.retain(|s| s.work != Work::ClearHalo));
     assert!(found.contains("before it is whole"), "{found}");
     let found = damaged(|plan| {
-        let x = plan.steps.iter().find(|s| matches!(s.work, Work::Conv(_))).unwrap().inputs[0];
+        let conv = |s: &&netc::plan::Step| matches!(&s.work, Work::TransformImages { images: Images::Input { before }, .. } if *before != [0, 0]);
+        let x = plan.steps.iter().find(conv).unwrap().inputs[0];
         plan.buffers[x.0 as usize].layout = netc::plan::Layout::ChannelsLast(Default::default());
     });
     assert!(found.contains("reads beyond the halo"), "{found}");

@@ -51,7 +51,7 @@ fn sizes_of_the_largest_networks_do_not_overflow() {
         let network = network(layers);
         let mut largest = 0;
         for graph in passes::functions(&network, LARGEST_BATCH, true).unwrap().graphs {
-            let plan = plan(&graph, &codegen::host());
+            let plan = plan(&graph, &codegen::host(), netc::plan::Algorithm::Auto);
             let mut total = 0u128;
             for buffer in &plan.buffers {
                 let mut sizes: Vec<u128> = buffer.dims.iter().map(|&d| d as u128).collect();
@@ -75,7 +75,12 @@ fn sizes_of_the_largest_networks_do_not_overflow() {
 #[test]
 fn memory_of_the_largest_networks_is_told() {
     for (what, layers) in EXTREMES {
-        let options = Options { batch: LARGEST_BATCH, train: true, target: codegen::host() };
+        let options = Options {
+            batch: LARGEST_BATCH,
+            train: true,
+            target: codegen::host(),
+            algorithm: netc::plan::Algorithm::Auto,
+        };
         let bytes = forecast(&network(layers), &options).unwrap().memory.bytes(64);
         assert!(bytes > 1 << 45, "{what}: {bytes}");
     }

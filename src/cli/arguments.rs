@@ -1,6 +1,7 @@
 //! The command line in clap's terms: what may be written, and its help.
 
 use crate::check::LARGEST_BATCH;
+use crate::plan;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -117,6 +118,15 @@ pub enum Algorithm {
     Auto,
     /// Directly, by the definition
     Direct,
+}
+
+impl From<Algorithm> for plan::Algorithm {
+    fn from(algorithm: Algorithm) -> plan::Algorithm {
+        match algorithm {
+            Algorithm::Auto => plan::Algorithm::Auto,
+            Algorithm::Direct => plan::Algorithm::Direct,
+        }
+    }
 }
 
 /// What a program is for.

@@ -1,6 +1,6 @@
 //! `netc compile`: a native library, an object, a C header and a manifest.
 
-use super::arguments::{Compile, Format, Mode};
+use super::arguments::{Algorithm, Compile, Format, Mode};
 use super::check::warn;
 use super::output::{Output, bytes, duration};
 use crate::driver::{self, Cache, Checked, Compiled, Failure, Options};
@@ -11,7 +11,7 @@ use std::time::Instant;
 pub fn compile(arguments: &Compile, output: &mut Output) -> Result<(), Failure> {
     let start = Instant::now();
     let checked = driver::check(driver::read(&arguments.spec.path, &arguments.spec.sets)?)?;
-    let options = options(&checked, arguments.mode, arguments.batch, &arguments.target)?;
+    let options = options(&checked, arguments.mode, arguments.batch, &arguments.target, arguments.algorithm)?;
     let folder = arguments.output.clone().unwrap_or_else(|| PathBuf::from(&checked.network.name));
     // Without a folder for a cache, every kernel is compiled.
     let cache = match &arguments.cache {
@@ -67,14 +67,20 @@ fn table(files: &[PathBuf]) -> String {
 }
 
 /// How to compile, where the command line leaves it open. Refuses to train by a spec that does not say how.
-pub fn options(checked: &Checked, mode: Option<Mode>, batch: Option<usize>, target: &str) -> Result<Options, Failure> {
+pub fn options(
+    checked: &Checked,
+    mode: Option<Mode>,
+    batch: Option<usize>,
+    target: &str,
+    algorithm: Algorithm,
+) -> Result<Options, Failure> {
     let network = &checked.network;
     let train = mode.map_or(network.train.is_some(), |mode| mode == Mode::Train);
     if train {
         driver::needs_recipe(checked)?;
     }
     let batch = batch.or(network.train.as_ref().filter(|_| train).map(|recipe| recipe.batch)).unwrap_or(1);
-    Ok(Options { batch, train, target: driver::target(target)? })
+    Ok(Options { batch, train, target: driver::target(target)?, algorithm: algorithm.into() })
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub fn dump(arguments: &Dump, output: &mut Output) -> Result<(), Failure> {
     if arguments.stage == Stage::Network {
         return write(arguments, output, &check::print(&checked.network));
     }
-    let options = options(&checked, arguments.mode, arguments.batch, &arguments.target)?;
+    let options = options(&checked, arguments.mode, arguments.batch, &arguments.target, arguments.algorithm)?;
     let network = checked.network;
     let function = arguments.function.as_deref();
     let wanted = |name: &str| function.is_none_or(|function| function == name);

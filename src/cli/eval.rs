@@ -15,7 +15,12 @@ pub fn eval(arguments: &Eval, output: &mut Output) -> Result<(), Failure> {
     machine.device()?;
     present([&arguments.weights, &arguments.data])?;
     let network = driver::check(driver::read(&arguments.spec.path, &arguments.spec.sets)?)?.network;
-    let options = Options { batch: arguments.batch, train: false, target: driver::target("cpu")? };
+    let options = Options {
+        batch: arguments.batch,
+        train: false,
+        target: driver::target("cpu")?,
+        algorithm: machine.algorithm.into(),
+    };
     let mut session = machine.session(&network, &options)?;
     netc_runtime::checkpoint::load_weights(&mut session, &arguments.weights)?;
     let data = netc_runtime::data::open(&arguments.data, session.manifest())?;

@@ -1,6 +1,6 @@
 //! `netc fit`: the largest batch for some memory.
 
-use super::arguments::{Format, Mode, Spec, thread_count};
+use super::arguments::{Algorithm, Format, Mode, Spec, thread_count};
 use super::forecast::Use;
 use super::output::{Output, bytes, counted, duration};
 use crate::check::LARGEST_BATCH;
@@ -35,7 +35,7 @@ pub struct Fit {
 /// Finds the batch, and says what takes most of the memory.
 pub fn fit(arguments: &Fit, output: &mut Output) -> Result<(), Failure> {
     let checked = driver::check(driver::read(&arguments.spec.path, &arguments.spec.sets)?)?;
-    let options = super::compile::options(&checked, arguments.mode, None, "cpu")?;
+    let options = super::compile::options(&checked, arguments.mode, None, "cpu", Algorithm::Auto)?;
     let threads = arguments.threads.unwrap_or_else(super::machine::cores);
     let name = checked.network.name.clone();
     let found = driver::fit(&checked.network, &options, arguments.memory.bytes, threads)?;

@@ -1,6 +1,6 @@
 //! What a network will take, as `netc check` and others say it.
 
-use super::arguments::Mode;
+use super::arguments::{Algorithm, Mode};
 use super::output::{Output, bytes, counted, duration};
 use crate::check::report::{Column, columns, scaled};
 use crate::driver::{self, Checked, Failure};
@@ -27,7 +27,7 @@ pub fn uses(checked: &Checked, mode: Option<Mode>, batch: Option<usize>) -> Resu
     };
     let mut uses = Vec::new();
     for mode in modes {
-        let options = super::compile::options(checked, Some(mode), batch, "cpu")?;
+        let options = super::compile::options(checked, Some(mode), batch, "cpu", Algorithm::Auto)?;
         let forecast = driver::forecast(&checked.network, &options)?;
         uses.push(Use { train: options.train, batch: options.batch, forecast });
     }

@@ -39,8 +39,8 @@ impl Machine {
 
     /// As [`Machine::session`], for inference that gives every layer's result.
     pub fn session_with_layers(&self, network: &Network, batch: usize) -> Result<Session, Failure> {
-        let target = driver::target("cpu")?;
-        self.start(|cache| driver::cached_with_layers(network, batch, &target, cache))
+        let options = Options { batch, train: false, target: driver::target("cpu")?, algorithm: self.algorithm.into() };
+        self.start(|cache| driver::cached_with_layers(network, &options, cache))
     }
 
     fn start(&self, program: impl FnOnce(&Cache) -> Result<PathBuf, Failure>) -> Result<Session, Failure> {

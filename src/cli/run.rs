@@ -23,7 +23,12 @@ pub fn run(arguments: &Run, output: &mut Output) -> Result<(), Failure> {
     present([&arguments.weights].into_iter().chain(&arguments.inputs).chain(&arguments.data))?;
     let network = driver::check(driver::read(&arguments.spec.path, &arguments.spec.sets)?)?.network;
     let count = if arguments.data.is_some() { arguments.samples } else { arguments.inputs.len() };
-    let options = Options { batch: count.clamp(1, BATCH), train: false, target: driver::target("cpu")? };
+    let options = Options {
+        batch: count.clamp(1, BATCH),
+        train: false,
+        target: driver::target("cpu")?,
+        algorithm: machine.algorithm.into(),
+    };
     let mut session = machine.session(&network, &options)?;
     netc_runtime::checkpoint::load_weights(&mut session, &arguments.weights)?;
     let mut progress = Quiet::default();

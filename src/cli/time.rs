@@ -34,7 +34,8 @@ pub fn time(arguments: &Time, output: &mut Output) -> Result<(), Failure> {
     machine.device()?;
     let checked = driver::check(driver::read(&arguments.spec.path, &arguments.spec.sets)?)?;
     let train = arguments.mode == Mode::Train;
-    let options = super::compile::options(&checked, Some(arguments.mode), arguments.batch, "cpu")?;
+    let options =
+        super::compile::options(&checked, Some(arguments.mode), arguments.batch, "cpu", arguments.machine.algorithm)?;
     let network = checked.network;
     // Before the threads of the session are there, which would be in the way.
     let speed = driver::machine(&Cache::at(machine.cache.as_deref())?).on(machine.threads());

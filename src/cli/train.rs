@@ -29,7 +29,13 @@ pub fn train(arguments: &Train, output: &mut Output) -> Result<(), Failure> {
     machine.device()?;
     present([&arguments.data].into_iter().chain(&arguments.weights))?;
     let checked = driver::check(driver::read(&arguments.spec.path, &arguments.spec.sets)?)?;
-    let options = super::compile::options(&checked, Some(super::arguments::Mode::Train), arguments.batch, "cpu")?;
+    let options = super::compile::options(
+        &checked,
+        Some(super::arguments::Mode::Train),
+        arguments.batch,
+        "cpu",
+        arguments.machine.algorithm,
+    )?;
     // Whatever can be refused is refused before the work of compiling and reading data.
     netc_runtime::journal::check(&arguments.run, arguments.resume)?;
     if let Some(weights) = &arguments.weights {

@@ -193,7 +193,13 @@ fn trial(
     output: &mut Output,
 ) -> Result<Outcome, Failure> {
     let run = folder(arguments, variant, seed);
-    let options = super::compile::options(&variant.checked, Some(Mode::Train), arguments.batch, "cpu")?;
+    let options = super::compile::options(
+        &variant.checked,
+        Some(Mode::Train),
+        arguments.batch,
+        "cpu",
+        arguments.machine.algorithm,
+    )?;
     let asked = (arguments.epochs, arguments.steps, options.batch);
     let result = run.join("result.json");
     if arguments.resume

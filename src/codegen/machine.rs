@@ -101,6 +101,9 @@ const KNOWN: &[(&str, &str, &str)] = &[
 
 const AVX512: &str = "+avx2,+fma,+avx512f,+avx512vl,+avx512bw,+avx512dq,+avx512cd";
 
+/// Of servers' last caches, which many cores share, what two threads can have.
+const CACHE: usize = 24 << 20;
+
 fn with_registers(triple: String, cpu: String, features: String) -> Target {
     let has = |name: &str| features.split(',').any(|f| f.strip_prefix('+') == Some(name));
     let (lanes, registers, fused) = if triple.starts_with("aarch64") {
@@ -112,7 +115,7 @@ fn with_registers(triple: String, cpu: String, features: String) -> Target {
     } else {
         (4, 16, false)
     };
-    Target { triple, cpu, features, lanes, registers, fused }
+    Target { triple, cpu, features, lanes, registers, cache: CACHE, fused }
 }
 
 /// LLVM's machine for a target.

@@ -7,7 +7,7 @@ use crate::codegen::{self, Listing};
 use crate::forecast::{self, Forecast};
 use crate::graph::Functions;
 use crate::kernel::{self, Kernel};
-use crate::plan::{self, Plan};
+use crate::plan::{self, Algorithm, Plan};
 use crate::program;
 use crate::target::Target;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,8 @@ pub struct Options {
     pub train: bool,
     /// The machine.
     pub target: Target,
+    /// Which algorithms may be used.
+    pub algorithm: Algorithm,
 }
 
 /// A network compiled as far as its kernels.
@@ -46,11 +48,11 @@ pub fn target(name: &str) -> Result<Target, Failure> {
 
 /// Compiles a network as far as its kernels.
 pub fn build(network: &Network, options: &Options) -> Result<Built, Failure> {
-    Ok(built(front::functions(network, options.batch, options.train)?, &options.target))
+    Ok(built(front::functions(network, options.batch, options.train)?, &options.target, options.algorithm))
 }
 
-fn built(functions: Functions, target: &Target) -> Built {
-    let plans: Vec<Plan> = functions.graphs.iter().map(|graph| plan::plan(graph, target)).collect();
+fn built(functions: Functions, target: &Target, algorithm: Algorithm) -> Built {
+    let plans: Vec<Plan> = functions.graphs.iter().map(|graph| plan::plan(graph, target, algorithm)).collect();
     let kernels = plans.iter().map(|plan| kernel::kernels(plan, target)).collect();
     Built { functions, plans, kernels }
 }
@@ -133,11 +135,12 @@ pub fn cached(network: &Network, options: &Options, cache: &Cache) -> Result<Pat
 }
 
 /// As [`cached`], for inference that gives every layer's result, called by [`layer_output`](crate::graph::layer_output).
-pub fn cached_with_layers(network: &Network, batch: usize, target: &Target, cache: &Cache) -> Result<PathBuf, Failure> {
-    let key = cache::key(&[&cache::build(), &format!("{network:?}"), &format!("{batch} {target:?}"), "layers"]);
+pub fn cached_with_layers(network: &Network, options: &Options, cache: &Cache) -> Result<PathBuf, Failure> {
+    let key = cache::key(&[&cache::build(), &format!("{network:?}"), &format!("{options:?}"), "layers"]);
     cache.folder(&format!("{}-{key}", network.name), |folder| {
-        let functions = crate::passes::functions_with_layers(network, batch);
-        let built = built(functions.map_err(|bug| Failure::Bug(bug.to_string()))?, target);
-        write(network, &built, target, folder, Some(cache)).map(drop)
+        let functions = crate::passes::functions_with_layers(network, options.batch);
+        let functions = functions.map_err(|bug| Failure::Bug(bug.to_string()))?;
+        let built = built(functions, &options.target, options.algorithm);
+        write(network, &built, &options.target, folder, Some(cache)).map(drop)
     })
 }

@@ -18,12 +18,12 @@ pub struct Fit {
 /// The largest batch that takes at most `limit` bytes on so many threads, each tried by its exact plan. The batch in
 /// `options` does not matter.
 ///
-/// What tensors need at the same time grows with the batch, so a binary search finds where that alone is too much. What
-/// their places leave between them may shrink when the batch grows; so from there the search goes down one by one to the
-/// first batch that fits.
+/// What the network's tensors need at the same time grows with the batch, so a binary search finds where that alone is too
+/// much. What their places leave between them, and what convolutions bring their operands to, may shrink when the batch
+/// grows; so from there the search goes down one by one to the first batch that fits.
 pub fn fit(network: &Network, options: &Options, limit: u64, threads: usize) -> Result<Fit, Failure> {
     let of = |batch: usize| forecast(network, &Options { batch, ..options.clone() });
-    let may_fit = |forecast: &Forecast| forecast.memory.bytes(threads) - forecast.gaps() <= limit;
+    let may_fit = |forecast: &Forecast| forecast.least_bytes() <= limit;
     let smallest = of(1)?;
     // The first that is too large at any rate, by doubling and then halving.
     let (mut low, mut high) = (1, 2);

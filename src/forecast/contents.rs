@@ -1,7 +1,7 @@
 //! What memory is full of.
 
 use super::Forecast;
-use crate::plan::{BufferId, Place, Plan};
+use crate::plan::{Place, Plan};
 
 /// A part of a program's memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,11 @@ impl Forecast {
     pub fn gaps(&self) -> u64 {
         let taken: u64 = self.tensors.iter().map(|content| content.bytes).sum();
         self.memory.arena.saturating_sub(taken)
+    }
+
+    /// Bytes that a batch surely takes, whatever is computed how; they grow with the batch.
+    pub fn least_bytes(&self) -> u64 {
+        self.memory.state + self.memory.ports + self.needed
     }
 
     /// What takes the memory on so many threads, the largest first: weights, inputs and outputs, working memory, and each
@@ -39,16 +44,41 @@ impl Forecast {
 
 /// The tensors in the arena at the step at which they take most.
 pub(super) fn fullest(plan: &Plan) -> Vec<Content> {
+    let lives = lives(plan);
+    let (_, at) = most(plan, &lives, |_| true);
+    let alive = |b: &usize| lives[*b].is_some_and(|(first, last)| first <= at && at <= last);
+    let buffers = (0..plan.buffers.len()).filter(alive).map(|b| &plan.buffers[b]);
+    buffers.map(|buffer| Content { name: buffer.name.clone(), bytes: buffer.bytes() as u64 }).collect()
+}
+
+/// The most bytes that tensors of the network itself take at a time: not what its operands are rearranged to, which
+/// depends on how the work of a batch happens to be divided.
+pub(super) fn needed(plan: &Plan) -> u64 {
+    let mut own = vec![true; plan.buffers.len()];
+    for step in plan.steps.iter().filter(|step| step.work.rearranges()) {
+        step.outputs.iter().for_each(|b| own[b.0 as usize] = false);
+    }
+    most(plan, &lives(plan), |b| own[b]).0
+}
+
+/// The first and the last step that needs each buffer of the arena, itself or a part of it.
+fn lives(plan: &Plan) -> Vec<Option<(usize, usize)>> {
     let mut lives: Vec<Option<(usize, usize)>> = vec![None; plan.buffers.len()];
     for (i, step) in plan.steps.iter().enumerate() {
-        for &BufferId(b) in step.inputs.iter().chain(&step.outputs) {
-            lives[b as usize].get_or_insert((i, i)).1 = i;
+        for b in step.inputs.iter().chain(&step.outputs).map(|b| plan.whole(*b)) {
+            if matches!(plan.buffers[b.0 as usize].place, Place::Arena(_)) {
+                lives[b.0 as usize].get_or_insert((i, i)).1 = i;
+            }
         }
     }
+    lives
+}
+
+/// The most bytes that buffers take at a time, and at which step.
+fn most(plan: &Plan, lives: &[Option<(usize, usize)>], counted: impl Fn(usize) -> bool) -> (u64, usize) {
     let mut change = vec![0i64; plan.steps.len() + 1];
-    let in_arena = |b: usize| matches!(plan.buffers[b].place, Place::Arena(_));
     for (b, life) in lives.iter().enumerate() {
-        if let Some((first, last)) = life.filter(|_| in_arena(b)) {
+        if let Some((first, last)) = life.filter(|_| counted(b)) {
             change[first] += plan.buffers[b].bytes() as i64;
             change[last + 1] -= plan.buffers[b].bytes() as i64;
         }
@@ -60,7 +90,5 @@ pub(super) fn fullest(plan: &Plan) -> Vec<Content> {
             (most, at) = (bytes, i);
         }
     }
-    let alive = |b: &usize| in_arena(*b) && lives[*b].is_some_and(|(first, last)| first <= at && at <= last);
-    let buffers = (0..plan.buffers.len()).filter(alive).map(|b| &plan.buffers[b]);
-    buffers.map(|buffer| Content { name: buffer.name.clone(), bytes: buffer.bytes() as u64 }).collect()
+    (most as u64, at)
 }

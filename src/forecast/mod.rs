@@ -22,6 +22,8 @@ pub struct Forecast {
     pub memory: Memory,
     /// The tensors that are in the arena when that is fullest.
     pub tensors: Vec<Content>,
+    /// Bytes of the arena that tensors of the network itself take.
+    pub needed: u64,
     /// Work of each function.
     pub functions: Vec<Effort>,
 }
@@ -55,8 +57,10 @@ pub struct StepEffort {
     pub name: String,
     /// The layers whose work it does.
     pub layers: Vec<String>,
-    /// Multiply-adds.
+    /// Multiply-adds by the definition.
     pub macs: u64,
+    /// Multiply-adds of the products that it does.
+    pub done: u64,
     /// Bytes that it reads.
     pub read: u64,
     /// Bytes that it writes.
@@ -73,7 +77,12 @@ pub fn forecast(plans: &[Plan], kernels: &[Vec<Kernel>]) -> Forecast {
         })
         .collect();
     let fullest = plans.iter().max_by_key(|plan| plan.arena_bytes);
-    Forecast { memory: memory(plans, kernels), tensors: fullest.map(contents::fullest).unwrap_or_default(), functions }
+    Forecast {
+        memory: memory(plans, kernels),
+        tensors: fullest.map(contents::fullest).unwrap_or_default(),
+        needed: plans.iter().map(contents::needed).max().unwrap_or(0),
+        functions,
+    }
 }
 
 fn memory(plans: &[Plan], kernels: &[Vec<Kernel>]) -> Memory {
@@ -120,7 +129,7 @@ fn effort(plan: &Plan, step: &Step) -> StepEffort {
         Work::ClearHalo => 0,
         _ => read,
     };
-    StepEffort { name: step.name.clone(), layers: step.layers.clone(), macs: step.macs, read, written }
+    StepEffort { name: step.name.clone(), layers: step.layers.clone(), macs: step.macs, done: step.done, read, written }
 }
 
 /// Bytes of the zeros around an image.
@@ -163,6 +172,6 @@ impl Effort {
 impl StepEffort {
     /// The least seconds that a machine of this speed needs.
     pub fn least_seconds(&self, speed: &Speed) -> f64 {
-        speed.least_seconds(self.macs, self.read, self.written)
+        speed.least_seconds(self.done, self.read, self.written)
     }
 }

@@ -32,6 +32,28 @@ fn kernel(plan: &Plan, step: &Step, target: &Target) -> Kernel {
         (Work::PackWeights { groups, transposed, columns }, [weights], [_]) => {
             Some(schedule::pack::pack_weights(lanes, name, weights, *groups, *transposed, *columns))
         }
+        (Work::TransformWeights { form, phases, transposed, tile }, [weights], [_]) => {
+            Some(schedule::winograd::transform_weights(target, name, form, phases, *transposed, *tile, weights))
+        }
+        (Work::Polyphase { phases, before }, [x], [y]) => {
+            Some(schedule::winograd::polyphase(lanes, name, phases, *before, x, y))
+        }
+        (Work::Winograd(work), [x, weights, operands @ ..], [y]) => {
+            Some(schedule::winograd::conv(target, name, work, [x, weights, y], operands))
+        }
+        (Work::TransformImages { form, images }, [x], [points]) => {
+            Some(schedule::winograd::transform_images(target, name, form, *images, x, points))
+        }
+        (Work::WinogradProduct(work), [points, weights, operands @ ..], [y]) => {
+            Some(schedule::winograd::multiply(target, name, work, [points, weights, y], operands))
+        }
+        (Work::WinogradGradient { sums, tile, tiles }, [x, dy, before @ ..], [to]) => {
+            let tensors = [x, dy, to];
+            Some(schedule::winograd::gradient_product(target, name, sums, *tile, *tiles, before.first(), tensors))
+        }
+        (Work::WinogradGradientWeights { form, phases, sums }, [from], [dweight]) => {
+            Some(schedule::winograd::gradient_weights(target, name, form, phases, sums, [from, dweight]))
+        }
         (Work::MatMul { transpose_a, transpose_b, tile, epilogue }, [a, b, operands @ ..], [y]) => {
             let transposed = [*transpose_a, *transpose_b];
             Some(schedule::matmul::matmul(target, name, transposed, *tile, [a, b, y], epilogue, operands))

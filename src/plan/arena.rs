@@ -8,7 +8,8 @@ pub(super) fn place(buffers: &mut [Buffer], steps: &[Step], in_arena: &[bool]) -
     let mut lives: Vec<Option<(usize, usize)>> = vec![None; buffers.len()];
     for (i, step) in steps.iter().enumerate() {
         for &BufferId(b) in step.inputs.iter().chain(&step.outputs) {
-            let life = lives[b as usize].get_or_insert((i, i));
+            let whole = buffers[b as usize].part_of.map_or(b, |(whole, _)| whole.0);
+            let life = lives[whole as usize].get_or_insert((i, i));
             life.1 = i;
         }
     }
@@ -38,6 +39,18 @@ pub(super) fn place(buffers: &mut [Buffer], steps: &[Step], in_arena: &[bool]) -
     total
 }
 
+/// Gives every part of a buffer its place, after the buffer has one.
+pub(super) fn place_parts(buffers: &mut [Buffer]) {
+    for b in 0..buffers.len() {
+        let Some((whole, distance)) = buffers[b].part_of else { continue };
+        buffers[b].place = match buffers[whole.0 as usize].place {
+            Place::Arena(offset) => Place::Arena(offset + distance),
+            Place::State(offset) => Place::State(offset + distance),
+            Place::Port(_) => panic!("bug in netc: a part of the port {}", buffers[whole.0 as usize].name),
+        };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{Layout, Work};
@@ -56,12 +69,14 @@ mod tests {
                 dims: vec![n],
                 layout: Layout::Rows,
                 place: Place::Arena(0),
+                part_of: None,
             })
             .collect();
         let step = |inputs: &[u32], outputs: &[u32]| Step {
             name: String::new(),
             layers: Vec::new(),
             macs: 0,
+            done: 0,
             work: Work::Copy,
             inputs: inputs.iter().map(|&b| BufferId(b)).collect(),
             outputs: outputs.iter().map(|&b| BufferId(b)).collect(),

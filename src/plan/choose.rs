@@ -5,9 +5,10 @@
 //! - A convolution or matrix product takes along the bias, ReLU, or ReLU mask that alone reads its result.
 //! - An operation that updates a state writes it in place if nothing reads the old contents later.
 
-use super::{Buffer, BufferId, ConvWork, Epilogue, Halo, Layout, PackedWeights, Place, Plan, Step, Tile, Work};
-use super::{arena, input_grad_halo};
-use crate::graph::{ConvGeometry, DType, Def, Graph, Node, NodeId, Op, State, StateId, ValueId};
+use super::arena;
+use super::convolution::{Algorithm, Filtered, Method, method, wanted_halos};
+use super::{Buffer, BufferId, Epilogue, Halo, Layout, Place, Plan, Step, Tile, Work};
+use crate::graph::{DType, Def, Graph, Node, NodeId, Op, State, StateId, ValueId};
 use crate::target::Target;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,8 +24,8 @@ pub fn state_layout(states: &[State]) -> (Vec<usize>, usize) {
 }
 
 /// Plans a verified graph for `target`.
-pub fn plan(graph: &Graph, target: &Target) -> Plan {
-    let mut planner = Planner::new(graph, target);
+pub fn plan(graph: &Graph, target: &Target, algorithm: Algorithm) -> Plan {
+    let mut planner = Planner::new(graph, target, algorithm);
     planner.ports();
     for node in 0..graph.nodes.len() {
         planner.node(NodeId(node as u32));
@@ -32,13 +33,18 @@ pub fn plan(graph: &Graph, target: &Target) -> Plan {
     planner.finish()
 }
 
-struct Planner<'a> {
-    graph: &'a Graph,
-    target: &'a Target,
+pub(super) struct Planner<'a> {
+    pub graph: &'a Graph,
+    pub target: &'a Target,
     readers: Vec<Vec<NodeId>>,
     halos: Vec<Halo>,
-    buffers: Vec<Buffer>,
-    in_arena: Vec<bool>,
+    /// How each node that is a convolution is computed.
+    pub methods: Vec<Option<Method>>,
+    /// Phases of the inputs of strided convolutions.
+    pub phased: Vec<((ValueId, Filtered), BufferId)>,
+    pub buffers: Vec<Buffer>,
+    /// Whether a buffer is to get a place in the arena.
+    pub in_arena: Vec<bool>,
     steps: Vec<Step>,
     names: BTreeSet<String>,
     /// Where a value is, once it is made.
@@ -52,7 +58,7 @@ struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    fn new(graph: &'a Graph, target: &'a Target) -> Self {
+    fn new(graph: &'a Graph, target: &'a Target, algorithm: Algorithm) -> Self {
         let mut readers = vec![Vec::new(); graph.values.len()];
         for (i, node) in graph.nodes.iter().enumerate() {
             for input in &node.inputs {
@@ -60,8 +66,9 @@ impl<'a> Planner<'a> {
             }
         }
         let mut halos = vec![Halo::default(); graph.values.len()];
-        for node in &graph.nodes {
-            if let Some((value, halo)) = wanted_halo(graph, node) {
+        let methods: Vec<_> = graph.nodes.iter().map(|node| method(graph, node, target, algorithm)).collect();
+        for (node, method) in graph.nodes.iter().zip(&methods) {
+            for (value, halo) in wanted_halos(graph, node, *method) {
                 let own = &mut halos[value.0 as usize];
                 *own = own.union(halo);
             }
@@ -72,6 +79,8 @@ impl<'a> Planner<'a> {
             target,
             readers,
             halos,
+            methods,
+            phased: Vec::new(),
             buffers: Vec::new(),
             in_arena: Vec::new(),
             steps: Vec::new(),
@@ -84,14 +93,21 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn shape(&self, value: ValueId) -> &'a [usize] {
+    pub(super) fn shape(&self, value: ValueId) -> &'a [usize] {
         &self.graph.values[value.0 as usize].shape
     }
 
-    fn buffer(&mut self, name: &str, dtype: DType, dims: &[usize], layout: Layout, place: Option<Place>) -> BufferId {
+    pub(super) fn buffer(
+        &mut self,
+        name: &str,
+        dtype: DType,
+        dims: &[usize],
+        layout: Layout,
+        place: Option<Place>,
+    ) -> BufferId {
         self.in_arena.push(place.is_none());
         let place = place.unwrap_or(Place::Arena(0));
-        self.buffers.push(Buffer { name: name.to_owned(), dtype, dims: dims.to_vec(), layout, place });
+        self.buffers.push(Buffer { name: name.to_owned(), dtype, dims: dims.to_vec(), layout, place, part_of: None });
         BufferId(self.buffers.len() as u32 - 1)
     }
 
@@ -111,7 +127,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The buffer of a value that has been made.
-    fn home(&self, value: ValueId) -> BufferId {
+    pub(super) fn home(&self, value: ValueId) -> BufferId {
         match self.homes.get(&value) {
             Some(home) => *home,
             None => panic!("bug in netc: value {} is read before it is made", self.graph.values[value.0 as usize].name),
@@ -119,7 +135,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The buffer that an operation on image batches reads: channels-last if the value is an image batch.
-    fn operand(&mut self, value: ValueId) -> BufferId {
+    pub(super) fn operand(&mut self, value: ValueId) -> BufferId {
         let home = self.home(value);
         let is_image = self.shape(value).len() == 4 && self.buffers[home.0 as usize].layout == Layout::Rows;
         let is_input = matches!(self.graph.values[value.0 as usize].def, Def::Input(_));
@@ -133,7 +149,7 @@ impl<'a> Planner<'a> {
         let layout = Layout::ChannelsLast(self.halos[value.0 as usize]);
         let image = self.buffer(&format!("{}.image", v.name), v.dtype, &v.shape, layout, None);
         self.clear_halo(image, &v.name);
-        self.step(&format!("{}_image", v.name), &[], 0, Work::Copy, vec![home], vec![image]);
+        self.step(&format!("{}_image", v.name), &[], [0, 0], Work::Copy, vec![home], vec![image]);
         self.images.insert(value, image);
         image
     }
@@ -142,12 +158,12 @@ impl<'a> Planner<'a> {
         if let Layout::ChannelsLast(halo) = self.buffers[buffer.0 as usize].layout
             && halo != Halo::default()
         {
-            self.step(&format!("{name}_halo"), &[], 0, Work::ClearHalo, vec![], vec![buffer]);
+            self.step(&format!("{name}_halo"), &[], [0, 0], Work::ClearHalo, vec![], vec![buffer]);
         }
     }
 
     /// Makes the buffer for a result, and clears its halo.
-    fn result(&mut self, node: NodeId, value: ValueId) -> BufferId {
+    pub(super) fn result(&mut self, node: NodeId, value: ValueId) -> BufferId {
         self.result_at(node, node, value)
     }
 
@@ -200,11 +216,12 @@ impl<'a> Planner<'a> {
         (ports.next().is_none() && rows).then(|| Place::Port(self.graph.inputs.len() + port))
     }
 
-    fn step(
+    /// Appends a step; its multiply-adds are those of the definition, and those that are done.
+    pub(super) fn step(
         &mut self,
         name: &str,
         layers: &[&str],
-        macs: u64,
+        [macs, done]: [u64; 2],
         work: Work,
         inputs: Vec<BufferId>,
         outputs: Vec<BufferId>,
@@ -222,7 +239,7 @@ impl<'a> Planner<'a> {
                 names.push((*layer).to_owned());
             }
         }
-        self.steps.push(Step { name: unique, layers: names, macs, work, inputs, outputs });
+        self.steps.push(Step { name: unique, layers: names, macs, done, work, inputs, outputs });
     }
 
     fn node(&mut self, id: NodeId) {
@@ -235,15 +252,7 @@ impl<'a> Planner<'a> {
         match &node.op {
             Op::Conv(geometry) => self.conv(id, node, geometry, &name, false),
             Op::ConvInputGrad(geometry) => self.conv(id, node, geometry, &name, true),
-            Op::ConvWeightGrad(geometry) => {
-                let dweight = self.shape(node.outputs[0]);
-                let tile = Tile::for_weight_grad(self.target, dweight, geometry);
-                let macs = conv_macs(self.shape(node.inputs[1]), dweight);
-                let inputs = vec![self.operand(node.inputs[0]), self.operand(node.inputs[1])];
-                let output = self.result(id, node.outputs[0]);
-                let work = Work::ConvWeightGrad { geometry: *geometry, tile };
-                self.step(&name, &[&node.layer], macs, work, inputs, vec![output]);
-            }
+            Op::ConvWeightGrad(geometry) => self.weight_grad(id, node, geometry, &name),
             Op::MatMul { transpose_a, transpose_b } => {
                 let (last, epilogue, operands, layers) = self.fuse(id, 2);
                 let shape = self.shape(node.outputs[0]);
@@ -254,17 +263,17 @@ impl<'a> Planner<'a> {
                 let macs = (shape[0] * shape[1] * depth) as u64;
                 let output = self.fused_result(id, last);
                 let work = Work::MatMul { transpose_a: *transpose_a, transpose_b: *transpose_b, tile, epilogue };
-                self.step(&name, &layers, macs, work, inputs, vec![output]);
+                self.step(&name, &layers, [macs, macs], work, inputs, vec![output]);
             }
             Op::Reshape => {
                 let input = self.home(node.inputs[0]);
                 let output = self.result(id, node.outputs[0]);
-                self.step(&name, &[&node.layer], 0, Work::Copy, vec![input], vec![output]);
+                self.step(&name, &[&node.layer], [0, 0], Work::Copy, vec![input], vec![output]);
             }
             Op::Normalize { .. } => {
                 let input = self.home(node.inputs[0]);
                 let output = self.result(id, node.outputs[0]);
-                self.step(&name, &[&node.layer], 0, Work::Op(node.op.clone()), vec![input], vec![output]);
+                self.step(&name, &[&node.layer], [0, 0], Work::Op(node.op.clone()), vec![input], vec![output]);
             }
             Op::Concat => {
                 let inputs: Vec<BufferId> = node.inputs.iter().map(|&v| self.operand(v)).collect();
@@ -272,7 +281,7 @@ impl<'a> Planner<'a> {
                 let mut start = 0;
                 for (part, input) in inputs.into_iter().enumerate() {
                     let work = Work::CopyInto { start };
-                    self.step(&format!("{name}_{part}"), &[&node.layer], 0, work, vec![input], vec![output]);
+                    self.step(&format!("{name}_{part}"), &[&node.layer], [0, 0], work, vec![input], vec![output]);
                     start += self.buffers[input.0 as usize].dims[1];
                 }
             }
@@ -311,43 +320,14 @@ impl<'a> Planner<'a> {
             | Op::BiasCorrection { .. } => {
                 let inputs: Vec<BufferId> = node.inputs.iter().map(|&v| self.operand(v)).collect();
                 let outputs: Vec<BufferId> = node.outputs.iter().map(|&v| self.result(id, v)).collect();
-                self.step(&name, &[&node.layer], 0, Work::Op(node.op.clone()), inputs, outputs);
+                self.step(&name, &[&node.layer], [0, 0], Work::Op(node.op.clone()), inputs, outputs);
             }
         }
     }
 
-    fn conv(&mut self, id: NodeId, node: &Node, geometry: &ConvGeometry, name: &str, backward: bool) {
-        let (last, epilogue, operands, layers) = self.fuse(id, 2);
-        let (result, weights) = (self.shape(node.outputs[0]), self.shape(node.inputs[1]));
-        let kernel = [weights[2], weights[3]];
-        let groups = geometry.groups;
-        let (tile, packed, macs) = if backward {
-            let tile = Tile::for_input_grad(self.target, result, geometry);
-            let packed = PackedWeights::new(groups, result[1], weights[0] / groups, kernel, tile.columns());
-            (tile, packed, conv_macs(self.shape(node.inputs[0]), weights))
-        } else {
-            let tile = Tile::for_conv(self.target, result, groups);
-            let packed = PackedWeights::new(groups, weights[0], weights[1], kernel, tile.columns());
-            (tile, packed, conv_macs(result, weights))
-        };
-        let weights_home = self.home(node.inputs[1]);
-        let weights_name = self.buffers[weights_home.0 as usize].name.clone();
-        let packed = self.buffer(&format!("{weights_name}.packed"), DType::F32, &[packed.len()], Layout::Rows, None);
-        let work = Work::PackWeights { groups, transposed: backward, columns: tile.columns() };
-        self.step(&format!("{name}_pack"), &[&node.layer], 0, work, vec![weights_home], vec![packed]);
-        let mut inputs = vec![self.operand(node.inputs[0]), packed];
-        for operand in operands {
-            inputs.push(self.operand(operand));
-        }
-        let output = self.fused_result(id, last);
-        let work = ConvWork { geometry: *geometry, kernel, tile, epilogue };
-        let work = if backward { Work::ConvInputGrad(work) } else { Work::Conv(work) };
-        self.step(name, &layers, macs, work, inputs, vec![output]);
-    }
-
     /// Takes along the operations that alone read the result of `id` and can be done before it is stored: the last of
     /// them, the epilogue, the values that it reads, and the layers. `most` bounds their number.
-    fn fuse(&mut self, id: NodeId, most: usize) -> (NodeId, Vec<Epilogue>, Vec<ValueId>, Vec<&'a str>) {
+    pub(super) fn fuse(&mut self, id: NodeId, most: usize) -> (NodeId, Vec<Epilogue>, Vec<ValueId>, Vec<&'a str>) {
         let graph = self.graph;
         let mut last = id;
         let mut epilogue = Vec::new();
@@ -389,7 +369,7 @@ impl<'a> Planner<'a> {
         (last, epilogue, operands, layers)
     }
 
-    fn fused_result(&mut self, head: NodeId, last: NodeId) -> BufferId {
+    pub(super) fn fused_result(&mut self, head: NodeId, last: NodeId) -> BufferId {
         let value = self.graph.nodes[last.0 as usize].outputs[0];
         self.result_at(head, last, value)
     }
@@ -405,7 +385,7 @@ impl<'a> Planner<'a> {
             } else {
                 let v = &graph.values[value.0 as usize];
                 let copy = self.buffer(&format!("{name}.port"), v.dtype, &v.shape, Layout::Rows, Some(port));
-                self.step(&format!("{name}_out"), &[], 0, Work::Copy, vec![home], vec![copy]);
+                self.step(&format!("{name}_out"), &[], [0, 0], Work::Copy, vec![home], vec![copy]);
                 copy
             };
             outputs.push((name.clone(), buffer));
@@ -423,9 +403,10 @@ impl<'a> Planner<'a> {
                 Some(to) => to,
                 None => self.buffer(&info.name, DType::F32, &info.shape, Layout::Rows, Some(place)),
             };
-            self.step(&format!("{}_keep", info.name), &[], 0, Work::Copy, vec![home], vec![to]);
+            self.step(&format!("{}_keep", info.name), &[], [0, 0], Work::Copy, vec![home], vec![to]);
         }
         let arena_bytes = arena::place(&mut self.buffers, &self.steps, &self.in_arena);
+        arena::place_parts(&mut self.buffers);
         let inputs = graph.inputs.iter().map(|v| (graph.values[v.0 as usize].name.clone(), self.home(*v))).collect();
         Plan {
             function: graph.name.clone(),
@@ -448,11 +429,6 @@ fn step_name(node: &Node) -> String {
     }
 }
 
-/// Multiply-adds of a convolution with this result and these weights; the largest number if they are more.
-fn conv_macs(result: &[usize], weights: &[usize]) -> u64 {
-    result.iter().chain(&weights[1..]).fold(1, |product: u64, &size| product.saturating_mul(size as u64))
-}
-
 /// Whether an operation's four-dimensional results are laid out channels-last: image batches inside a function, not
 /// weights, nor the result of preprocessing, which goes to the caller.
 fn makes_images(op: &Op) -> bool {
@@ -466,33 +442,4 @@ fn makes_images(op: &Op) -> bool {
 /// other.
 fn updates_in_place(op: &Op) -> bool {
     matches!(op, Op::SgdUpdate(_) | Op::AdamUpdate(_) | Op::BiasCorrection { .. } | Op::RunningUpdate { .. })
-}
-
-/// The zeros that a node wants around one of its operands.
-fn wanted_halo(graph: &Graph, node: &Node) -> Option<(ValueId, Halo)> {
-    let shape = |v: ValueId| graph.values[v.0 as usize].shape.as_slice();
-    match &node.op {
-        Op::Conv(g) => {
-            let w = shape(node.inputs[1]);
-            Some((node.inputs[0], forward_halo(g, shape(node.inputs[0]), [w[2], w[3]], shape(node.outputs[0]))))
-        }
-        Op::ConvWeightGrad(g) => {
-            let w = shape(node.outputs[0]);
-            Some((node.inputs[0], forward_halo(g, shape(node.inputs[0]), [w[2], w[3]], shape(node.inputs[1]))))
-        }
-        Op::ConvInputGrad(g) => {
-            let (w, dx, dy) = (shape(node.inputs[1]), shape(node.outputs[0]), shape(node.inputs[0]));
-            let [top, bottom, left, right] = input_grad_halo(g, [w[2], w[3]], [dx[2], dx[3]], [dy[2], dy[3]]);
-            Some((node.inputs[0], Halo { top, bottom, left, right }))
-        }
-        _ => None,
-    }
-}
-
-/// The zeros that a convolution of `x` by a kernel of this size reads to make `y`.
-pub(super) fn forward_halo(g: &ConvGeometry, x: &[usize], kernel: [usize; 2], y: &[usize]) -> Halo {
-    let reach = |i: usize, before: usize| {
-        ((y[i + 2] - 1) * g.stride[i] + (kernel[i] - 1) * g.dilation[i] + 1).saturating_sub(before + x[i + 2])
-    };
-    Halo { top: g.padding.top, bottom: reach(0, g.padding.top), left: g.padding.left, right: reach(1, g.padding.left) }
 }

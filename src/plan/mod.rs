@@ -6,15 +6,21 @@
 
 mod arena;
 mod choose;
+mod convolution;
 mod taps;
 pub mod text;
 mod tile;
 pub mod verify;
+mod winograd;
 
-use choose::forward_halo;
 pub use choose::{plan, state_layout};
+pub use convolution::Algorithm;
+use convolution::forward_halo;
 pub use taps::{TapRule, input_grad_halo};
 pub use tile::{PackedWeights, Tile, balanced};
+pub use winograd::{
+    Division, Images, Matrix, Polyphase, Transform, TransformedWeights, WeightSums, Winograd, transposed,
+};
 
 use crate::graph::{ConvGeometry, DType, Op};
 
@@ -54,6 +60,8 @@ pub struct Buffer {
     pub layout: Layout,
     /// Where it lies.
     pub place: Place,
+    /// Some of the images of another buffer, in its memory: that buffer and the distance in bytes.
+    pub part_of: Option<(BufferId, usize)>,
 }
 
 /// How a tensor lies in memory.
@@ -96,8 +104,10 @@ pub struct Step {
     pub name: String,
     /// The layers whose work it does.
     pub layers: Vec<String>,
-    /// Multiply-adds.
+    /// Multiply-adds by the definition.
     pub macs: u64,
+    /// Multiply-adds of the products that it does: fewer, where the algorithm saves some.
+    pub done: u64,
     /// What it does.
     pub work: Work,
     /// Operands of the work, in its order.
@@ -140,6 +150,53 @@ pub enum Work {
         /// Channels in a block.
         columns: usize,
     },
+    /// Weights `[out, in/groups, kh, kw]` to [`TransformedWeights`]; transposed, for the input gradient.
+    TransformWeights {
+        /// How the convolution is computed.
+        form: Winograd,
+        /// The kernel's phases.
+        phases: Polyphase,
+        /// For the input gradient.
+        transposed: bool,
+        /// Register tile.
+        tile: Tile,
+    },
+    /// The phases of an image batch as channels.
+    Polyphase {
+        /// The kernel's phases.
+        phases: Polyphase,
+        /// Padding before the image: rows, columns.
+        before: [usize; 2],
+    },
+    /// Convolution, or input gradient, by minimal filtering: (x, transformed weights, epilogue operands…) → (y).
+    Winograd(WinogradWork),
+    /// An image batch at the points of its tiles.
+    TransformImages {
+        /// How the convolution is computed.
+        form: Winograd,
+        /// Which images.
+        images: Images,
+    },
+    /// The rest of a convolution of images at points: (points, transformed weights, epilogue operands…) → (y).
+    WinogradProduct(WinogradWork),
+    /// Weight gradient at the points of tiles: (points of x, points of dy, sums so far, if any) → ([`WeightSums`]).
+    WinogradGradient {
+        /// Layout of the sums.
+        sums: WeightSums,
+        /// Register tile.
+        tile: Tile,
+        /// Tiles.
+        tiles: usize,
+    },
+    /// Weight gradient from its sums at points.
+    WinogradGradientWeights {
+        /// How the convolution is computed.
+        form: Winograd,
+        /// The kernel's phases.
+        phases: Polyphase,
+        /// Layout of the sums.
+        sums: WeightSums,
+    },
     /// Matrix product: (a, b, epilogue operands…) → (y).
     MatMul {
         /// Use aᵀ.
@@ -153,6 +210,30 @@ pub enum Work {
     },
 }
 
+impl Work {
+    /// Whether it only brings an operand of other work into another form.
+    pub fn rearranges(&self) -> bool {
+        match self {
+            Work::PackWeights { .. }
+            | Work::TransformWeights { .. }
+            | Work::Polyphase { .. }
+            | Work::TransformImages { .. }
+            | Work::WinogradGradient { .. } => true,
+            Work::Op(_)
+            | Work::Copy
+            | Work::CopyInto { .. }
+            | Work::ClearHalo
+            | Work::Conv(_)
+            | Work::ConvInputGrad(_)
+            | Work::ConvWeightGrad { .. }
+            | Work::Winograd(_)
+            | Work::WinogradProduct(_)
+            | Work::WinogradGradientWeights { .. }
+            | Work::MatMul { .. } => false,
+        }
+    }
+}
+
 /// A convolution or its input gradient.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConvWork {
@@ -160,6 +241,21 @@ pub struct ConvWork {
     pub geometry: ConvGeometry,
     /// Kernel height, width.
     pub kernel: [usize; 2],
+    /// Register tile.
+    pub tile: Tile,
+    /// What happens to each element before it is stored.
+    pub epilogue: Vec<Epilogue>,
+}
+
+/// A convolution of stride 1 by minimal filtering.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WinogradWork {
+    /// How it is computed.
+    pub form: Winograd,
+    /// Padding before the image: rows, columns.
+    pub before: [usize; 2],
+    /// Channels read, over all groups.
+    pub inner: usize,
     /// Register tile.
     pub tile: Tile,
     /// What happens to each element before it is stored.
@@ -243,6 +339,13 @@ impl Halo {
             left: self.left.max(other.left),
             right: self.right.max(other.right),
         }
+    }
+}
+
+impl Plan {
+    /// The buffer whose memory a buffer is in: itself, or what it is a part of.
+    pub fn whole(&self, buffer: BufferId) -> BufferId {
+        self.buffers[buffer.0 as usize].part_of.map_or(buffer, |(whole, _)| whole)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The plan as text: buffers with layout and place, steps with their work, in order.
 
-use super::{Buffer, BufferId, Epilogue, Halo, Layout, Place, Plan, Step, Tile, Work};
+use super::{Buffer, BufferId, Division, Epilogue, Halo, Images, Layout, Place, Plan, Step, Tile, Winograd, Work};
 use std::fmt::Write;
 
 /// The plan as text.
@@ -19,7 +19,7 @@ pub fn print(plan: &Plan) -> String {
         let _ = writeln!(out, "  {}", print_buffer(buffer));
     }
     for step in &plan.steps {
-        let _ = writeln!(out, "  {}", print_step(plan, step));
+        let _ = writeln!(out, "  {}", self::step(plan, step));
     }
     for (name, buffer) in &plan.outputs {
         let _ = writeln!(out, "  output {name} = %{}", plan.buffers[buffer.0 as usize].name);
@@ -40,16 +40,30 @@ fn print_buffer(buffer: &Buffer) -> String {
         Place::State(offset) => format!("state+{offset}"),
         Place::Port(port) => format!("port {port}"),
     };
-    format!("buffer %{}: {}[{}] {layout} at {place}", buffer.name, buffer.dtype, dims.join(","))
+    let part = buffer.part_of.map_or_else(String::new, |_| ", part".to_owned());
+    format!("buffer %{}: {}[{}] {layout} at {place}{part}", buffer.name, buffer.dtype, dims.join(","))
 }
 
-fn print_step(plan: &Plan, step: &Step) -> String {
+/// A step as text.
+pub fn step(plan: &Plan, step: &Step) -> String {
     let names = |ids: &[BufferId]| -> String {
         let names: Vec<String> = ids.iter().map(|b| format!("%{}", plan.buffers[b.0 as usize].name)).collect();
         names.join(", ")
     };
     let layers = if step.layers.is_empty() { String::new() } else { format!(" ({})", step.layers.join(", ")) };
     format!("{}: {} = {}({}){layers}", step.name, names(&step.outputs), print_work(&step.work), names(&step.inputs))
+}
+
+/// `F(4, 3)` or, with other rows than columns, `F(4×5, 3×3)`; and how many tiles are computed at a time.
+fn winograd(form: &Winograd) -> String {
+    let ([mh, mw], [rh, rw]) = (form.outputs, form.taps);
+    let size = if mh == mw && rh == rw { format!("F({mh}, {rh})") } else { format!("F({mh}×{mw}, {rh}×{rw})") };
+    let [down, across] = form.tiles;
+    match form.division {
+        Division::Tiles { images: 1, rows } => format!("{size} {rows} of {down}×{across} tiles"),
+        Division::Tiles { images, .. } => format!("{size} {down}×{across} tiles of {images} images"),
+        Division::Channels => format!("{size} {down}×{across} tiles"),
+    }
 }
 
 fn print_work(work: &Work) -> String {
@@ -72,6 +86,24 @@ fn print_work(work: &Work) -> String {
         Work::ConvWeightGrad { tile: t, .. } => format!("direct conv weight grad [{}]", tile(t)),
         Work::PackWeights { transposed: false, columns, .. } => format!("pack weights by {columns}"),
         Work::PackWeights { transposed: true, columns, .. } => format!("pack weights transposed by {columns}"),
+        Work::TransformWeights { form, phases, transposed, .. } => {
+            let turned = if *transposed { "turned " } else { "" };
+            let phases = if phases.is_needed() { format!(" of {} phases", phases.phases()) } else { String::new() };
+            format!("{turned}weights{phases} at the points of {}", winograd(form))
+        }
+        Work::Polyphase { phases, .. } => format!("{} phases", phases.phases()),
+        Work::Winograd(w) => format!("{} conv [{}]{}", winograd(&w.form), tile(&w.tile), after(&w.epilogue)),
+        Work::TransformImages { form, images: Images::Input { .. } } => {
+            format!("input at the points of {}", winograd(form))
+        }
+        Work::TransformImages { form, images: Images::Gradient } => {
+            format!("gradient at the points of {}", winograd(form))
+        }
+        Work::WinogradProduct(w) => {
+            format!("{} conv of points [{}]{}", winograd(&w.form), tile(&w.tile), after(&w.epilogue))
+        }
+        Work::WinogradGradient { tile: t, .. } => format!("weight grad at points [{}]", tile(t)),
+        Work::WinogradGradientWeights { form, .. } => format!("weight grad of {}", winograd(form)),
         Work::MatMul { transpose_a, transpose_b, tile: t, epilogue } => {
             let mark = |t: bool| if t { "ᵀ" } else { "" };
             format!("matmul a{}·b{} [{}]{}", mark(*transpose_a), mark(*transpose_b), tile(t), after(epilogue))

@@ -1,6 +1,6 @@
 //! Checks that a plan is one: what schedules and code generation rely on.
 
-use super::{Buffer, BufferId, Halo, Layout, Place, Plan, Step, Work};
+use super::{Buffer, BufferId, Halo, Images, Layout, Place, Plan, Step, Work};
 
 /// Checks the invariants of a plan; the errors say where each is broken.
 ///
@@ -9,7 +9,8 @@ use super::{Buffer, BufferId, Halo, Layout, Place, Plan, Step, Work};
 /// 3. Buffers of the arena that are alive at the same step do not overlap.
 /// 4. A step reads a buffer of the arena only after a step has written it; of a buffer with a halo, only after the halo
 ///    was cleared.
-/// 5. The operands of convolutions are channels-last, in a halo at least as wide as the taps reach.
+/// 5. A part of a buffer lies in it.
+/// 6. The operands of convolutions are channels-last, in a halo at least as wide as the taps reach.
 pub fn verify(plan: &Plan) -> Result<(), Vec<String>> {
     let mut errors = Vec::new();
     names(plan, &mut errors);
@@ -34,12 +35,23 @@ fn names(plan: &Plan, errors: &mut Vec<String>) {
 fn places(plan: &Plan, errors: &mut Vec<String>) {
     let mut lives: Vec<Option<(usize, usize)>> = vec![None; plan.buffers.len()];
     for (i, step) in plan.steps.iter().enumerate() {
-        for &BufferId(b) in step.inputs.iter().chain(&step.outputs) {
-            lives[b as usize].get_or_insert((i, i)).1 = i;
+        for &b in step.inputs.iter().chain(&step.outputs) {
+            lives[plan.whole(b).0 as usize].get_or_insert((i, i)).1 = i;
         }
     }
     let mut arena: Vec<(usize, usize, (usize, usize), &Buffer)> = Vec::new();
     for (buffer, life) in plan.buffers.iter().zip(lives) {
+        if let Some((whole, distance)) = buffer.part_of {
+            let whole = &plan.buffers[whole.0 as usize];
+            let place = match (whole.place, buffer.place) {
+                (Place::Arena(a), Place::Arena(b)) | (Place::State(a), Place::State(b)) => b.checked_sub(a),
+                _ => None,
+            };
+            if place != Some(distance) || distance + buffer.len() * 4 > whole.bytes() {
+                errors.push(format!("buffer {} does not lie in {}", buffer.name, whole.name));
+            }
+            continue;
+        }
         let (offset, block, bytes) = match buffer.place {
             Place::Arena(offset) => (offset, "arena", plan.arena_bytes),
             Place::State(offset) => (offset, "state block", plan.state_bytes),
@@ -66,7 +78,8 @@ fn order(plan: &Plan, errors: &mut Vec<String>) {
     let mut written = vec![false; plan.buffers.len()];
     let mut cleared = vec![false; plan.buffers.len()];
     for step in &plan.steps {
-        for &BufferId(b) in &step.inputs {
+        for &id in &step.inputs {
+            let BufferId(b) = plan.whole(id);
             let buffer = &plan.buffers[b as usize];
             let framed = !matches!(
                 buffer.layout,
@@ -76,7 +89,8 @@ fn order(plan: &Plan, errors: &mut Vec<String>) {
                 errors.push(format!("step {} reads {} before it is whole", step.name, buffer.name));
             }
         }
-        for &BufferId(b) in &step.outputs {
+        for &id in &step.outputs {
+            let BufferId(b) = plan.whole(id);
             match step.work {
                 Work::ClearHalo => cleared[b as usize] = true,
                 _ => written[b as usize] = true,
@@ -87,6 +101,7 @@ fn order(plan: &Plan, errors: &mut Vec<String>) {
 
 fn halos(plan: &Plan, step: &Step, errors: &mut Vec<String>) {
     let buffer = |id: &BufferId| &plan.buffers[id.0 as usize];
+    let size = |b: &Buffer| [b.dims[2], b.dims[3]];
     let forward = |g: &crate::graph::ConvGeometry, x: &Buffer, kernel: [usize; 2], y: &Buffer| {
         super::forward_halo(g, &x.dims, kernel, &y.dims)
     };
@@ -101,6 +116,21 @@ fn halos(plan: &Plan, step: &Step, errors: &mut Vec<String>) {
             let [top, bottom, left, right] =
                 super::input_grad_halo(&work.geometry, work.kernel, [from[2], from[3]], [to[2], to[3]]);
             Some((dy, Halo { top, bottom, left, right }))
+        }
+        (Work::Winograd(work), [x, ..], [_]) => Some((x, work.form.halo(size(buffer(x)), work.before))),
+        (Work::TransformImages { form, images: Images::Input { before } }, [x], [_]) => {
+            Some((x, form.halo(size(buffer(x)), *before)))
+        }
+        (Work::TransformImages { form, images: Images::Gradient }, [dy], [_]) => {
+            let [bottom, right] =
+                [0, 1].map(|axis| (form.tiles[axis] * form.outputs[axis]).saturating_sub(size(buffer(dy))[axis]));
+            Some((dy, Halo { bottom, right, ..Halo::default() }))
+        }
+        (Work::Polyphase { phases, before }, [x], [y]) => {
+            let after = |axis: usize| {
+                (size(buffer(y))[axis] * phases.stride[axis]).saturating_sub(before[axis] + size(buffer(x))[axis])
+            };
+            Some((x, Halo { top: before[0], bottom: after(0), left: before[1], right: after(1) }))
         }
         _ => None,
     };

@@ -5,11 +5,20 @@ use netc::graph::interpret::{Data, Outcome, Tensor};
 use netc::graph::{DType, Graph};
 use netc::kernel::interpret::{Memory, Order, run_in_order};
 use netc::kernel::{self, Kernel};
-use netc::plan::{self, Place, Plan};
+use netc::plan::{self, Algorithm, Place, Plan};
 use netc::target::Target;
 use netc_runtime::program::{Context, EntryPoint, ParallelBody};
 use std::cell::OnceCell;
 use std::ffi::c_void;
+
+/// Some elements of a buffer.
+fn part(memory: &Memory, start: usize, len: usize) -> Memory {
+    match memory {
+        Memory::F32(x) => Memory::F32(x[start..start + len].to_vec()),
+        Memory::I32(x) => Memory::I32(x[start..start + len].to_vec()),
+        Memory::U8(x) => Memory::U8(x[start..start + len].to_vec()),
+    }
+}
 
 /// A graph with its plan and kernels.
 pub struct Planned {
@@ -23,7 +32,12 @@ pub struct Planned {
 impl Planned {
     /// Plans a graph and verifies its kernels.
     pub fn new(graph: &Graph, target: &Target) -> Planned {
-        let plan = plan::plan(graph, target);
+        Planned::by(graph, target, Algorithm::Auto)
+    }
+
+    /// As [`Self::new`], by some algorithms only.
+    pub fn by(graph: &Graph, target: &Target, algorithm: Algorithm) -> Planned {
+        let plan = plan::plan(graph, target, algorithm);
         plan::verify::verify(&plan).unwrap_or_else(|e| panic!("{}\n{}", e.join("\n"), plan::text::print(&plan)));
         let kernels = kernel::kernels(&plan, target);
         for kernel in &kernels {
@@ -57,10 +71,18 @@ impl Planned {
         }
         for (step, kernel) in self.plan.steps.iter().zip(&self.kernels) {
             let operands = step.operands();
-            let mut own: Vec<Memory> = operands.iter().map(|b| memory[b.0 as usize].clone()).collect();
+            let buffers = &self.plan.buffers;
+            let mut own: Vec<Memory> = operands
+                .iter()
+                .map(|b| match buffers[b.0 as usize].part_of {
+                    None => memory[b.0 as usize].clone(),
+                    Some((whole, bytes)) => part(&memory[whole.0 as usize], bytes / 4, buffers[b.0 as usize].len()),
+                })
+                .collect();
             run_in_order(kernel, &mut own, order).unwrap_or_else(|e| panic!("{e}"));
             for (b, contents) in operands.iter().zip(own) {
                 if step.outputs.contains(b) {
+                    assert!(buffers[b.0 as usize].part_of.is_none(), "parts are only read");
                     memory[b.0 as usize] = contents;
                 }
             }

@@ -50,12 +50,14 @@ pub fn run_compiled(kernel: &Kernel, buffers: &mut [Memory], target: &Target) {
                 dims: vec![b.len],
                 layout: Layout::Rows,
                 place: Place::Port(i),
+                part_of: None,
             })
             .collect(),
         steps: vec![Step {
             name: "step".into(),
             layers: Vec::new(),
             macs: 0,
+            done: 0,
             work: Work::Copy,
             inputs: (0..globals.len() as u32).map(BufferId).collect(),
             outputs: Vec::new(),

@@ -11,6 +11,7 @@ pub mod conv;
 pub mod conv_grad;
 pub mod matmul;
 pub mod pack;
+pub mod winograd;
 
 mod average_pool;
 mod batch_norm;

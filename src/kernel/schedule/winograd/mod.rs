@@ -1,0 +1,276 @@
+//! Convolutions by Winograd's minimal filtering (see [`plan::winograd`](crate::plan::Winograd)).
+//!
+//! Three parts: tiles of the input are transformed (`Windows`), multiplied point by point, and the products
+//! transformed to pixels. All three are one kernel, whose parallel iterations each do some tiles in scratch that stays
+//! in cache; where a batch has few tiles, the input is transformed by a kernel of its own, and the iterations of the
+//! second each do some channels, so that every weight is read once.
+
+mod gradient;
+mod linear;
+mod phases;
+mod weights;
+mod windows;
+
+pub use gradient::{gradient_product, gradient_weights};
+pub use phases::polyphase;
+pub use weights::transform_weights;
+
+use super::Tensor;
+use super::contraction::{Finish, Tiles, epilogue};
+use super::conv::declare_epilogue;
+use super::nest::channel_vectors;
+use crate::kernel::build::{Builder, View};
+use crate::kernel::{Access, BufferId, DType, Expr, Index, Kernel, LoopKind};
+use crate::plan::{Division, Images, Tile, TransformedWeights, Winograd, WinogradWork};
+use crate::target::Target;
+use linear::Linear;
+use windows::{Grid, Planes, Windows};
+
+/// y = conv(x, weights), then the epilogue; weights transformed.
+pub fn conv(target: &Target, name: &str, work: &WinogradWork, tensors: [&Tensor; 3], operands: &[Tensor]) -> Kernel {
+    let [x, weights, y] = tensors;
+    let form = &work.form;
+    let Division::Tiles { images, rows } = form.division else {
+        panic!("bug in netc: {name} does not divide tiles");
+    };
+    let mut b = Builder::new(name, target.lanes);
+    let x = x.declare(&mut b, "x", Access::Read);
+    let weights = weights.declare(&mut b, "weights", Access::Read);
+    let finish = declare_epilogue(&mut b, &work.epilogue, operands);
+    let y = y.declare(&mut b, "y", Access::Write);
+    let inner = x.dims[1] / form.groups;
+    let tiles = images * rows * form.tiles[1];
+    let layout = TransformedWeights::new(form, y.dims[1], inner, work.tile);
+    let product = Product::declare(&mut b, layout, work.tile, weights.buffer, tiles, layout.blocks);
+    let input = Planes::scratch(&mut b, "input", tiles, inner, form.area());
+    let windows = Windows::input(&mut b, target, form, work.before);
+    let output = Output::declare(&mut b, target, form, &y, finish);
+    let bands = form.tiles[0] / rows;
+    b.parallel("part", x.dims[0] / images * bands, |b, p| {
+        let grid = Grid {
+            images,
+            rows,
+            columns: form.tiles[1],
+            first_image: p.clone() / bands as i64 * images as i64,
+            first_row: p % bands as i64 * rows as i64,
+        };
+        each_group(b, form.groups, |b, group| {
+            windows.transform(b, &x, &(group.clone() * inner as i64), inner, &grid, &input);
+            b.serial("point", form.area(), |b, point| {
+                b.serial("block", layout.blocks, |b, block| {
+                    product.multiply(b, &input, [&group, &point, &block], &block);
+                });
+            });
+            output.store(b, &product.sums, &grid, &(group * output.channels as i64), output.channels);
+        });
+    });
+    b.finish()
+}
+
+/// All tiles of a convolution's input, or of its result's gradient, at all points: `[groups][points][tiles][channels]`.
+pub fn transform_images(target: &Target, name: &str, form: &Winograd, kind: Images, x: &Tensor, to: &Tensor) -> Kernel {
+    let mut b = Builder::new(name, target.lanes);
+    let x = x.declare(&mut b, "x", Access::Read);
+    let to = to.declare(&mut b, "points", Access::Write);
+    let channels = x.dims[1] / form.groups;
+    let [high, wide] = form.tiles;
+    let planes = Planes::global(to.buffer, x.dims[0] * high * wide, channels, form.area());
+    let windows = match kind {
+        Images::Input { before } => Windows::input(&mut b, target, form, before),
+        Images::Gradient => Windows::gradient(&mut b, target, form),
+    };
+    b.parallel("row", x.dims[0] * high, |b, p| {
+        let (image, row) = (p.clone() / high as i64, p.clone() % high as i64);
+        let grid = Grid { images: 1, rows: 1, columns: wide, first_image: image, first_row: row };
+        each_group(b, form.groups, |b, group| {
+            let planes = planes.from(group.clone() * planes.len() as i64, p * wide as i64);
+            windows.transform(b, &x, &(group * channels as i64), channels, &grid, &planes);
+        });
+    });
+    b.finish()
+}
+
+/// y = the rest of a convolution of transformed tiles, then the epilogue.
+pub fn multiply(
+    target: &Target,
+    name: &str,
+    work: &WinogradWork,
+    tensors: [&Tensor; 3],
+    operands: &[Tensor],
+) -> Kernel {
+    let [points, weights, y] = tensors;
+    let form = &work.form;
+    let mut b = Builder::new(name, target.lanes);
+    let points = points.declare(&mut b, "points", Access::Read);
+    let weights = weights.declare(&mut b, "weights", Access::Read);
+    let finish = declare_epilogue(&mut b, &work.epilogue, operands);
+    let y = y.declare(&mut b, "y", Access::Write);
+    let (batch, outer) = (y.dims[0], y.dims[1] / form.groups);
+    let tiles = form.tiles_at_once(batch);
+    let inner = work.inner / form.groups;
+    let input = Planes::global(points.buffer, tiles, inner, form.area());
+    let layout = TransformedWeights::new(form, y.dims[1], inner, work.tile);
+    let product = Product::declare(&mut b, layout, work.tile, weights.buffer, tiles, 1);
+    let output = Output::declare(&mut b, target, form, &y, finish);
+    let columns = work.tile.columns();
+    let grid = Grid {
+        images: batch,
+        rows: form.tiles[0],
+        columns: form.tiles[1],
+        first_image: Index::Const(0),
+        first_row: Index::Const(0),
+    };
+    let blocks = layout.blocks;
+    b.parallel("block", form.groups * blocks, |b, p| {
+        let (group, block) = (p.clone() / blocks as i64, p % blocks as i64);
+        let input = input.from(group.clone() * input.len() as i64, Index::Const(0));
+        b.serial("point", form.area(), |b, point| {
+            product.multiply(b, &input, [&group, &point, &block], &Index::Const(0));
+        });
+        let first = group * outer as i64 + block.clone() * columns as i64;
+        let (whole, rest) = (outer / columns, outer % columns);
+        if whole > 0 {
+            let end = if rest == 0 { block.clone() + 1usize } else { (block.clone() + 1usize).min(whole) };
+            b.for_loop("whole", block.clone(), end, LoopKind::Serial, |b, _| {
+                output.store(b, &product.sums, &grid, &first, columns);
+            });
+        }
+        if rest > 0 {
+            let end = block.clone() + 1usize;
+            b.for_loop("partial", block.max(whole), end, LoopKind::Serial, |b, _| {
+                output.store(b, &product.sums, &grid, &first, rest);
+            });
+        }
+    });
+    b.finish()
+}
+
+fn each_group(b: &mut Builder, groups: usize, body: impl FnOnce(&mut Builder, Index)) {
+    if groups == 1 { body(b, Index::Const(0)) } else { b.serial("group", groups, body) }
+}
+
+/// The matrix products, a point and a block of channels at a time.
+struct Product {
+    layout: TransformedWeights,
+    weights: BufferId,
+    rows: Tiles,
+    /// What the products are stored to.
+    sums: Planes,
+}
+
+impl Product {
+    /// Of `tiles` tiles at a time, with room for the products of `blocks` blocks of channels.
+    fn declare(
+        b: &mut Builder,
+        layout: TransformedWeights,
+        tile: Tile,
+        weights: BufferId,
+        tiles: usize,
+        blocks: usize,
+    ) -> Product {
+        let sums = Planes::scratch(b, "products", tiles, blocks * layout.columns, layout.points);
+        Product { layout, weights, rows: Tiles::declare(b, tile, tiles), sums }
+    }
+
+    /// The products of one point and one block of channels, stored to block `to`.
+    fn multiply(&self, b: &mut Builder, input: &Planes, [group, point, block]: [&Index; 3], to: &Index) {
+        let layout = &self.layout;
+        let columns = layout.columns as i64;
+        let first = group.clone() * layout.group() as i64
+            + (point.clone() * layout.blocks as i64 + block.clone()) * (layout.inner as i64 * columns);
+        self.rows.each(b, |b, tile, sums| {
+            sums.set(b, |_, _| Expr::F32(0.0));
+            b.serial("k", layout.inner, |b, k| {
+                let left = |row: Index| Expr::load(input.buffer, input.at(point, &(tile.clone() + row), k.clone()));
+                let right = |column: Index| Expr::load(self.weights, first.clone() + k.clone() * columns + column);
+                sums.add(b, left, right);
+            });
+            sums.finish(b, |b, row, column, sum| {
+                let channel = to.clone() * columns + column;
+                b.store(self.sums.buffer, self.sums.at(point, &(tile.clone() + row), channel), sum);
+            });
+        });
+    }
+}
+
+/// The last part: from products to pixels.
+struct Output {
+    view: View,
+    rows: Linear,
+    columns: Linear,
+    finish: Vec<Finish>,
+    /// Of a group.
+    channels: usize,
+    /// What the first dimension's transform leaves.
+    between: BufferId,
+}
+
+impl Output {
+    fn declare(b: &mut Builder, target: &Target, form: &Winograd, view: &View, finish: Vec<Finish>) -> Output {
+        let [rows, columns] = form.transforms().map(|t| Linear::new(t.output, target.fused));
+        let between = b.scratch("between", DType::F32, rows.given() * columns.taken() * b.lanes);
+        Output { view: view.clone(), rows, columns, finish, channels: view.dims[1] / form.groups, between }
+    }
+
+    /// Transforms `channels` channels of all tiles of the grid, and stores them from channel `first` on.
+    fn store(&self, b: &mut Builder, products: &Planes, grid: &Grid, first: &Index, channels: usize) {
+        let [height, width] = [self.view.dims[2], self.view.dims[3]];
+        let (across, last) = (width / self.columns.given(), width % self.columns.given());
+        grid.each_row(b, |b, image, row, tile0| {
+            let h = row * self.rows.given() as i64;
+            let rows = (Index::Const(height as i64) - h.clone()).min(self.rows.given());
+            b.serial("across", across, |b, column| {
+                let place = [image.clone(), h.clone(), column.clone() * self.columns.given() as i64];
+                let tile = tile0.clone() + column;
+                self.tile(b, products, &tile, &place, [rows.clone(), self.columns.given().into()], first, channels);
+            });
+            if last > 0 {
+                let place = [image.clone(), h.clone(), Index::from(across * self.columns.given())];
+                let tile = tile0.clone() + across;
+                self.tile(b, products, &tile, &place, [rows.clone(), last.into()], first, channels);
+            }
+        });
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "a tile's coordinates")]
+    fn tile(
+        &self,
+        b: &mut Builder,
+        products: &Planes,
+        tile: &Index,
+        [image, h, w]: &[Index; 3],
+        [rows, columns]: [Index; 2],
+        first: &Index,
+        channels: usize,
+    ) {
+        let across = self.columns.taken();
+        let Index::Const(columns) = columns else { panic!("bug in netc: columns of a tile are known") };
+        let lanes = b.lanes;
+        channel_vectors(b, channels, |b, c, lane| {
+            let kept = |a: Index, j: Index| (a * across as i64 + j) * lanes as i64 + lane.clone();
+            b.serial("j", across, |b, j| {
+                let values: Vec<Expr> = (0..self.rows.taken())
+                    .map(|i| {
+                        let point = j.clone() + i * across;
+                        Expr::load(products.buffer, products.at(&point, tile, c.clone()))
+                    })
+                    .collect();
+                let values: Vec<Expr> = values.into_iter().map(|value| b.bind(value)).collect();
+                for (a, value) in self.rows.apply(b, &values).into_iter().enumerate() {
+                    b.store(self.between, kept(a.into(), j.clone()), value);
+                }
+            });
+            b.for_loop("a", 0usize, rows.clone(), LoopKind::Serial, |b, a| {
+                let values: Vec<Expr> =
+                    (0..across).map(|j| b.bind(Expr::load(self.between, kept(a.clone(), j.into())))).collect();
+                let pixels = self.columns.apply(b, &values);
+                for (j, value) in pixels.into_iter().enumerate().take(columns as usize) {
+                    let channel = first.clone() + c.clone();
+                    let at = [image.clone(), channel, h.clone() + a.clone(), w.clone() + j];
+                    let value = epilogue(&self.finish, value, &at[1], &at);
+                    b.store(self.view.buffer, self.view.at(&at), value);
+                }
+            });
+        });
+    }
+}

@@ -1,0 +1,297 @@
+//! Convolutions by Winograd's minimal filtering: which are computed by it, and how they are cut up.
+//!
+//! The result is made in tiles of m_h×m_w pixels. A tile's input, (m_h + r_h − 1)×(m_w + r_w − 1) pixels, is transformed
+//! to as many numbers a channel, its *points*; at each point the channels of the tiles and the transformed weights are
+//! one matrix product; the products of a tile are transformed to its pixels. A convolution with a stride s is first
+//! brought to stride 1: the s×s phases of its input become channels (*polyphase*), so that an 11×11 kernel of stride 4
+//! over 3 channels becomes a 3×3 kernel over 48.
+
+mod transform;
+
+pub use transform::{Matrix, Transform, transposed};
+
+use super::{Halo, Tile};
+use crate::graph::ConvGeometry;
+use crate::target::Target;
+
+/// How a convolution of stride 1 is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Winograd {
+    /// Outputs of a tile: rows, columns.
+    pub outputs: [usize; 2],
+    /// Taps of the kernel: rows, columns.
+    pub taps: [usize; 2],
+    /// Tiles of an image: rows, columns.
+    pub tiles: [usize; 2],
+    /// Channel groups.
+    pub groups: usize,
+    /// How the tiles of a batch are divided.
+    pub division: Division,
+}
+
+/// What is computed at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Division {
+    /// All of it for some tiles: those of a number of images, or of a number of rows of tiles of one image.
+    Tiles {
+        /// Images.
+        images: usize,
+        /// Rows of tiles of an image; they divide the image's rows.
+        rows: usize,
+    },
+    /// All tiles of the batch are transformed, then multiplied for some channels: where there are few tiles, so that
+    /// weights are read once.
+    Channels,
+}
+
+/// A convolution in terms of one with stride 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Polyphase {
+    /// Stride: rows, columns.
+    pub stride: [usize; 2],
+    /// Kernel: height, width.
+    pub kernel: [usize; 2],
+}
+
+impl Polyphase {
+    /// Taps of a phase: the rest is filled up with zeros.
+    pub fn taps(&self) -> [usize; 2] {
+        [0, 1].map(|axis| self.kernel[axis].div_ceil(self.stride[axis]))
+    }
+
+    /// Phases: each is as many channels as there were.
+    pub fn phases(&self) -> usize {
+        self.stride[0] * self.stride[1]
+    }
+
+    /// Whether it changes anything.
+    pub fn is_needed(&self) -> bool {
+        self.phases() > 1
+    }
+}
+
+/// Images that are transformed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Images {
+    /// A convolution's input, with rows and columns of padding before it.
+    Input {
+        /// Rows, columns.
+        before: [usize; 2],
+    },
+    /// The gradient of its result.
+    Gradient,
+}
+
+/// What a convolution of stride 1 takes and gives.
+#[derive(Debug, Clone, Copy)]
+pub struct Extent {
+    /// Images.
+    pub batch: usize,
+    /// Channels read.
+    pub inner: usize,
+    /// Channels made.
+    pub outer: usize,
+    /// Result: height, width.
+    pub result: [usize; 2],
+    /// Kernel: height, width.
+    pub taps: [usize; 2],
+    /// Channel groups.
+    pub groups: usize,
+    /// Multiply-adds of an element of the result by the definition.
+    pub definition: usize,
+}
+
+/// Multiply-adds that a transformed number is worth: it is computed from one dimension, then the other, stored and read
+/// again, by vectors that wait for each other.
+const TRANSFORM_COST: f64 = 2.0;
+
+/// Multiply-adds in the time in which one weight comes from memory.
+const WEIGHT_COST: f64 = 4.0;
+
+impl Winograd {
+    /// The cheapest, if it is cheaper than the definition or `anyway`.
+    pub fn choose(target: &Target, extent: &Extent, anyway: bool) -> Option<Winograd> {
+        let Extent { batch, inner, outer, result, taps, groups, definition } = *extent;
+        // Vectors run over channels: few channels waste lanes.
+        let lanes = |channels: usize| (channels / groups).next_multiple_of(target.lanes) * groups;
+        let pixels = (batch * result[0] * result[1]) as f64;
+        let weights = (lanes(outer) * (inner / groups)) as f64;
+        let direct_weights = (lanes(outer) * definition) as f64;
+        let direct = direct_weights * (pixels + WEIGHT_COST);
+        let mut best = (if anyway { f64::INFINITY } else { direct }, None);
+        let sizes = |axis: usize| {
+            let most = (transform::MOST_POINTS + 1).saturating_sub(taps[axis]);
+            if taps[axis] == 1 { 1..=1 } else { 2..=most.min(result[axis].next_multiple_of(2)) }
+        };
+        for rows in sizes(0) {
+            for columns in sizes(1) {
+                let outputs = [rows, columns];
+                let points = [0, 1].map(|axis| outputs[axis] + taps[axis] - 1);
+                let tiles = [0, 1].map(|axis| result[axis].div_ceil(outputs[axis]));
+                let count = (batch * tiles[0] * tiles[1]) as f64;
+                let area = (points[0] * points[1]) as f64;
+                let one_way =
+                    |from: [usize; 2], to: [usize; 2]| (from[1] * to[0] * from[0] + to[0] * to[1] * from[1]) as f64;
+                let transforms = lanes(inner) as f64 * (one_way(points, points) + area)
+                    + lanes(outer) as f64 * (one_way(points, outputs) + area);
+                let cost = area * weights * (count + WEIGHT_COST) + TRANSFORM_COST * count * transforms;
+                if cost < best.0 {
+                    let form = Winograd { outputs, taps, tiles, groups, division: Division::Channels };
+                    best = (cost, Some(form));
+                }
+            }
+        }
+        let form = best.1?;
+        Some(Winograd { division: form.divide(extent, target.cache / 16), ..form })
+    }
+
+    /// Points of a tile: rows, columns.
+    pub fn points(&self) -> [usize; 2] {
+        [0, 1].map(|axis| self.outputs[axis] + self.taps[axis] - 1)
+    }
+
+    /// Points of a tile.
+    pub fn area(&self) -> usize {
+        self.points()[0] * self.points()[1]
+    }
+
+    /// The transforms of rows and of columns.
+    pub fn transforms(&self) -> [Transform; 2] {
+        [0, 1].map(|axis| Transform::new(self.outputs[axis], self.taps[axis]))
+    }
+
+    /// Tiles that are transformed and multiplied at once, of a batch.
+    pub fn tiles_at_once(&self, batch: usize) -> usize {
+        match self.division {
+            Division::Tiles { images, rows } => images * rows * self.tiles[1],
+            Division::Channels => batch * self.tiles[0] * self.tiles[1],
+        }
+    }
+
+    /// Distance of two points' numbers, for `tiles` tiles of `channels` channels: an odd number of cache lines, so that
+    /// points do not fall on each other in a cache.
+    pub fn plane(tiles: usize, channels: usize) -> usize {
+        let lines = (tiles * channels).div_ceil(16);
+        (lines + 1 - lines % 2) * 16
+    }
+
+    /// The zeros around an image that its tiles read, with `before` rows and columns of padding before it.
+    pub fn halo(&self, image: [usize; 2], before: [usize; 2]) -> Halo {
+        let after = |axis: usize| {
+            (self.tiles[axis] * self.outputs[axis] + self.taps[axis] - 1).saturating_sub(before[axis] + image[axis])
+        };
+        Halo { top: before[0], bottom: after(0), left: before[1], right: after(1) }
+    }
+
+    /// `scratch`: elements that a thread's tiles may be transformed to.
+    fn divide(&self, extent: &Extent, scratch: usize) -> Division {
+        let Extent { batch, inner, outer, groups, .. } = *extent;
+        let columns = self.tiles[1];
+        let image = self.tiles[0] * columns;
+        // Elements of all that a tile is transformed to.
+        let tile = self.area() * (inner + outer) / groups;
+        let most = (scratch / tile.max(1)).max(1);
+        if image >= FEW_TILES {
+            let rows = divisors(self.tiles[0]).filter(|rows| rows * columns >= FEW_TILES);
+            let rows = rows.into_iter().find(|rows| rows * columns <= most).unwrap_or(1);
+            let parts = batch * self.tiles[0] / rows;
+            return if parts >= ENOUGH_PARTS { Division::Tiles { images: 1, rows } } else { Division::Channels };
+        }
+        let fits = |images: &usize| images * image <= most && batch / images >= ENOUGH_PARTS;
+        let images = divisors(batch).filter(fits).find(|images| images * image >= FEW_TILES);
+        match images {
+            Some(images) => Division::Tiles { images, rows: self.tiles[0] },
+            None => match divisors(batch).rfind(fits) {
+                // Enough images that weights are not read too often.
+                Some(images) if images * image * 3 >= FEW_TILES * 2 => Division::Tiles { images, rows: self.tiles[0] },
+                _ => Division::Channels,
+            },
+        }
+    }
+}
+
+/// Tiles that are worth reading the weights for.
+const FEW_TILES: usize = 32;
+
+/// Parallel iterations that are enough for many threads.
+const ENOUGH_PARTS: usize = 8;
+
+fn divisors(n: usize) -> impl DoubleEndedIterator<Item = usize> {
+    (1..=n).filter(move |d| n.is_multiple_of(*d))
+}
+
+/// Layout of transformed weights: `[groups][points][blocks][inner][columns]`, the columns of the last block filled up
+/// with zeros.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransformedWeights {
+    /// Channel groups.
+    pub groups: usize,
+    /// Points of a tile.
+    pub points: usize,
+    /// Blocks of columns in a group.
+    pub blocks: usize,
+    /// Channels summed over, in a group.
+    pub inner: usize,
+    /// Channels of the result in a block.
+    pub columns: usize,
+}
+
+impl TransformedWeights {
+    /// For `outer` result channels over all groups and `inner` summed channels a group.
+    pub fn new(form: &Winograd, outer: usize, inner: usize, tile: Tile) -> Self {
+        let columns = tile.columns();
+        let blocks = (outer / form.groups).div_ceil(columns);
+        TransformedWeights { groups: form.groups, points: form.area(), blocks, inner, columns }
+    }
+
+    /// Elements of a group.
+    pub fn group(&self) -> usize {
+        self.points * self.blocks * self.inner * self.columns
+    }
+
+    /// Elements.
+    pub fn len(&self) -> usize {
+        self.groups * self.group()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Layout of sums at the points of a tile, `[groups][points][inner][outer]`: the gradient of transformed weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WeightSums {
+    /// Channel groups.
+    pub groups: usize,
+    /// Points of a tile.
+    pub points: usize,
+    /// Channels of the input, in a group.
+    pub inner: usize,
+    /// Channels of the result, in a group.
+    pub outer: usize,
+}
+
+impl WeightSums {
+    /// Elements.
+    pub fn len(&self) -> usize {
+        self.groups * self.points * self.inner * self.outer
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Padding before the image, rows and columns, of a forward convolution and of its input gradient seen as one.
+pub fn before(geometry: &ConvGeometry, taps: [usize; 2], gradient: bool) -> Option<[usize; 2]> {
+    let padding = [geometry.padding.top, geometry.padding.left];
+    if gradient {
+        let [top, left] = [0, 1].map(|axis| (taps[axis] - 1).checked_sub(padding[axis]));
+        Some([top?, left?])
+    } else {
+        Some(padding)
+    }
+}
