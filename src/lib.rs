@@ -46,7 +46,7 @@
 //! let (network, _warnings) = check::network_from_text("small.yaml", spec).expect("the spec is right");
 //! let target = codegen::host();
 //! let functions = passes::functions(&network, 1, false)?;
-//! let plans: Vec<_> = functions.graphs.iter().map(|graph| plan::plan(graph, &target, plan::Algorithm::Auto)).collect();
+//! let plans = plan::plans(&functions.graphs, &target, plan::Algorithm::Auto);
 //! let kernels: Vec<_> = plans.iter().map(|plan| kernel::kernels(plan, &target)).collect();
 //! let program = program::program(&network, &functions, &plans, &kernels, &target, &codegen::NoStore);
 //! let folder = std::env::temp_dir().join(format!("netc-small-{}", std::process::id()));

@@ -51,7 +51,8 @@ fn the_memory_is_what_the_program_takes() {
             let built = built(&network, train, batch);
             let manifest =
                 netc::program::manifest(&network, &built.functions, &built.plans, &built.kernels, &codegen::host());
-            let told = forecast(&built.plans, &built.kernels);
+            let scratch = built.kernels.iter().flatten().map(|kernel| kernel.scratch_bytes());
+            let told = forecast(&built.plans, scratch.max().unwrap());
             for threads in [1, 3] {
                 assert_eq!(told.memory.bytes(threads), taken(&manifest, threads), "{path:?} {train} {batch} {threads}");
                 let parts: u64 = told.contents(threads).iter().map(|content| content.bytes).sum();
@@ -80,7 +81,7 @@ fn multiply_adds_and_bytes_are_those_of_the_network() {
         let network = network(&path);
         let infer = |batch: usize| {
             let built = built(&network, false, batch);
-            forecast(&built.plans, &built.kernels).function("infer").unwrap().clone()
+            forecast(&built.plans, 0).function("infer").unwrap().clone()
         };
         let (one, three) = (infer(1), infer(3));
         assert_eq!(one.macs(), network.macs(), "{path:?}");

@@ -91,9 +91,9 @@ pub struct Manifest {
     pub train: Option<TrainInfo>,
     /// Bytes of the state block.
     pub state_bytes: usize,
-    /// What lies in the state block.
+    /// What lies in the state block, from its beginning; behind it is what `prepare` makes of it.
     pub states: Vec<StateInfo>,
-    /// `init`, `preprocess`, `infer`, `train`; those the program was compiled for.
+    /// `init`, `preprocess`, `prepare`, `infer`, `train`; those the program was compiled for and needs.
     pub functions: Vec<Function>,
 }
 
@@ -243,7 +243,8 @@ pub enum StateRole {
 /// One entry point.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Function {
-    /// `init`, `preprocess`, `infer` or `train`.
+    /// `init`, `preprocess`, `prepare`, `infer` or `train`. `prepare` brings weights into the forms that `infer` reads: it
+    /// must be called after every change of the state and before `infer`.
     pub name: String,
     /// Its symbol in the library: [`EntryPoint`].
     pub symbol: String,
@@ -251,7 +252,7 @@ pub struct Function {
     pub arena_bytes: usize,
     /// Bytes of scratch a thread.
     pub scratch_bytes: usize,
-    /// Inputs. `init`: `seed`. `preprocess`: the input's name, u8. `infer`: the input's name, f32. `train`: that,
+    /// Inputs. `prepare`: none. `init`: `seed`. `preprocess`: the input's name, u8. `infer`: the input's name, f32. `train`: that,
     /// `labels` (i32) or `targets` (f32), then those of `learning_rate` (`f32 []`), `step` (`i32 []`) and `seed` (`i32 [2]`) that it uses.
     pub inputs: Vec<Port>,
     /// Outputs. `preprocess`: the normalised batch under the input's name, f32. `infer`: `output`, after every layer's result

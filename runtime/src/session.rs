@@ -23,6 +23,8 @@ pub struct Session {
     ports: Vec<(Port, Block)>,
     /// For each function of the manifest, in order: indices into `ports`, inputs then outputs.
     bindings: Vec<Vec<usize>>,
+    /// Whether `prepare` has been called since the state changed.
+    prepared: bool,
 }
 
 /// Results of a training step.
@@ -60,6 +62,7 @@ impl Session {
             scratch_stride,
             ports,
             bindings,
+            prepared: false,
             pool,
             program,
         })
@@ -94,6 +97,7 @@ impl Session {
     /// Fills the states with their initial values, drawn from `seed`.
     pub fn init(&mut self, seed: u64) -> Result<()> {
         self.set_seed("init", seed)?;
+        self.prepared = false;
         self.call("init")
     }
 
@@ -125,6 +129,7 @@ impl Session {
     /// Runs the network on the batch in [`Session::batch_mut`] and gives its output, a batch of
     /// [`Manifest::output_shape`].
     pub fn infer(&mut self) -> Result<&[f32]> {
+        self.prepare()?;
         self.call("infer")?;
         self.output("infer", "output")
     }
@@ -141,6 +146,7 @@ impl Session {
         // A counter for random numbers: wrapping after 2³² steps is harmless.
         self.set("train", "step", &[step as u32 as i32])?;
         self.set_seed("train", seed)?;
+        self.prepared = false;
         self.call("train")?;
         match self.output("train", "loss")? {
             [loss] => Ok(StepResult { loss: *loss }),
@@ -154,8 +160,21 @@ impl Session {
         self.output("train", "output").ok()
     }
 
+    /// Brings the state into the forms that `infer` reads, if that has not been done since it changed.
+    fn prepare(&mut self) -> Result<()> {
+        if !self.prepared && self.has("prepare") {
+            self.call("prepare")?;
+        }
+        self.prepared = true;
+        Ok(())
+    }
+
     /// Runs the kernels of `function` one by one, telling `observe` each one's index and time.
     pub fn run_kernels(&mut self, function: &str, mut observe: impl FnMut(usize, Duration)) -> Result<()> {
+        match function {
+            "infer" => self.prepare()?,
+            _ => self.prepared = false,
+        }
         let kernels = self.program.function(function)?.kernels.clone();
         for (index, kernel) in kernels.iter().enumerate() {
             let start = Instant::now();
@@ -184,6 +203,7 @@ impl Session {
 
     /// The bytes of a state of this program's manifest.
     pub(crate) fn state_bytes_mut(&mut self, info: &StateInfo) -> &mut [u8] {
+        self.prepared = false;
         &mut self.state.bytes_mut()[info.offset..info.offset + state_bytes(info)]
     }
 

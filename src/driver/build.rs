@@ -30,7 +30,7 @@ pub struct Options {
 pub struct Built {
     /// Its functions as graphs.
     pub functions: Functions,
-    /// A plan a function.
+    /// A plan a function, with one of `prepare` before that of `infer` if it needs one.
     pub plans: Vec<Plan>,
     /// The kernels of each plan's steps.
     pub kernels: Vec<Vec<Kernel>>,
@@ -52,7 +52,7 @@ pub fn build(network: &Network, options: &Options) -> Result<Built, Failure> {
 }
 
 fn built(functions: Functions, target: &Target, algorithm: Algorithm) -> Built {
-    let plans: Vec<Plan> = functions.graphs.iter().map(|graph| plan::plan(graph, target, algorithm)).collect();
+    let plans = plan::plans(&functions.graphs, target, algorithm);
     let kernels = plans.iter().map(|plan| kernel::kernels(plan, target)).collect();
     Built { functions, plans, kernels }
 }
@@ -85,8 +85,10 @@ impl Built {
 
 /// What a network's program will take.
 pub fn forecast(network: &Network, options: &Options) -> Result<Forecast, Failure> {
-    let built = build(network, options)?;
-    Ok(forecast::forecast(&built.plans, &built.kernels))
+    let functions = front::functions(network, options.batch, options.train)?;
+    let plans = plan::plans(&functions.graphs, &options.target, options.algorithm);
+    let scratch = plans.iter().map(|plan| kernel::scratch_bytes(plan, &options.target));
+    Ok(forecast::forecast(&plans, scratch.max().unwrap_or(0)))
 }
 
 /// What a compilation made.

@@ -1,6 +1,6 @@
 //! What a program takes, told before it is compiled: its memory, exactly; its work, exactly; its time, at least.
 //!
-//! Takes the plans and kernels of a network's functions, gives a [`Forecast`]. The memory is what the runtime takes from
+//! Takes the plans of a network's functions and the scratch of their kernels, gives a [`Forecast`]. The memory is what the runtime takes from
 //! the system. The bytes moved are those that each kernel reads and writes, each once; what it reads twice comes from a
 //! cache. The time is that of a machine that does nothing but the multiply-adds at its full speed, or moves the bytes
 //! at the speed of its memory: no program is faster, and most are slower.
@@ -10,7 +10,6 @@ mod contents;
 pub use contents::Content;
 
 use crate::graph;
-use crate::kernel::Kernel;
 use crate::plan::{Buffer, BufferId, Plan, Step, Work};
 use netc_runtime::program::{DType, Port, share_ports};
 use netc_runtime::speed::Speed;
@@ -67,8 +66,8 @@ pub struct StepEffort {
     pub written: u64,
 }
 
-/// What a program of these plans takes; `kernels` are those of each plan's steps.
-pub fn forecast(plans: &[Plan], kernels: &[Vec<Kernel>]) -> Forecast {
+/// What a program of these plans takes, whose kernels need so many bytes of scratch at most.
+pub fn forecast(plans: &[Plan], scratch_bytes: usize) -> Forecast {
     let functions = plans
         .iter()
         .map(|plan| Effort {
@@ -78,16 +77,16 @@ pub fn forecast(plans: &[Plan], kernels: &[Vec<Kernel>]) -> Forecast {
         .collect();
     let fullest = plans.iter().max_by_key(|plan| plan.arena_bytes);
     Forecast {
-        memory: memory(plans, kernels),
+        memory: memory(plans, scratch_bytes),
         tensors: fullest.map(contents::fullest).unwrap_or_default(),
         needed: plans.iter().map(contents::needed).max().unwrap_or(0),
         functions,
     }
 }
 
-fn memory(plans: &[Plan], kernels: &[Vec<Kernel>]) -> Memory {
+fn memory(plans: &[Plan], scratch_bytes: usize) -> Memory {
     let most = |bytes: fn(&Plan) -> usize| plans.iter().map(bytes).max().unwrap_or(0) as u64;
-    let scratch = kernels.iter().flatten().map(Kernel::scratch_bytes).max().unwrap_or(0).next_multiple_of(64);
+    let scratch = scratch_bytes.next_multiple_of(64);
     let port = |plan: &Plan, (name, id): &(String, BufferId)| {
         let buffer = &plan.buffers[id.0 as usize];
         let dtype = match buffer.dtype {

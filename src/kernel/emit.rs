@@ -8,15 +8,53 @@ use crate::target::Target;
 
 /// The kernels of a plan's steps, in order.
 pub fn kernels(plan: &Plan, target: &Target) -> Vec<Kernel> {
-    plan.steps.iter().map(|step| kernel(plan, step, target)).collect()
+    let operands = operands(plan);
+    let mut kernels: Vec<Kernel> = Vec::with_capacity(plan.steps.len());
+    for (i, step) in plan.steps.iter().enumerate() {
+        kernels.push(match alike(plan, &operands, i) {
+            Some(k) => Kernel { name: step.name.clone(), ..kernels[k].clone() },
+            None => kernel(step, &operands[i], target),
+        });
+    }
+    kernels
 }
 
-fn kernel(plan: &Plan, step: &Step, target: &Target) -> Kernel {
-    let inputs: Vec<Tensor> = step.inputs.iter().map(|&b| tensor(plan, b)).collect();
-    let outputs: Vec<Tensor> = step.outputs.iter().map(|&b| tensor(plan, b)).collect();
+/// Bytes of scratch that the kernels of a plan need at most.
+pub fn scratch_bytes(plan: &Plan, target: &Target) -> usize {
+    let operands = operands(plan);
+    let distinct = (0..plan.steps.len()).filter(|&i| alike(plan, &operands, i).is_none());
+    distinct.map(|i| kernel(&plan.steps[i], &operands[i], target).scratch_bytes()).max().unwrap_or(0)
+}
+
+/// The last step before step `i` whose kernel is the same: the parts of a batch are done one after the other.
+fn alike(plan: &Plan, operands: &[Operands], i: usize) -> Option<usize> {
+    (0..i).rev().find(|&k| plan.steps[k].work == plan.steps[i].work && operands[k] == operands[i])
+}
+
+fn operands(plan: &Plan) -> Vec<Operands> {
+    let tensors = |ids: &[crate::plan::BufferId]| ids.iter().map(|&b| tensor(plan, b)).collect::<Vec<_>>();
+    let of = |step: &Step| Operands {
+        inputs: tensors(&step.inputs),
+        outputs: tensors(&step.outputs),
+        in_place: step.outputs.iter().map(|id| step.inputs.iter().position(|input| input == id)).collect(),
+    };
+    plan.steps.iter().map(of).collect()
+}
+
+/// What a step works on.
+#[derive(PartialEq)]
+struct Operands {
+    inputs: Vec<Tensor>,
+    outputs: Vec<Tensor>,
+    /// For each output, the input whose buffer it is.
+    in_place: Vec<Option<usize>>,
+}
+
+fn kernel(step: &Step, operands: &Operands, target: &Target) -> Kernel {
+    let Operands { inputs, outputs, in_place } = operands;
     let (lanes, name) = (target.lanes, step.name.as_str());
     let kernel = match (&step.work, &inputs[..], &outputs[..]) {
-        (Work::Op(op), _, _) => schedule::op(op, lanes, name, &inputs, &outputs),
+        (Work::Op(op), _, _) => schedule::op(op, lanes, name, inputs, outputs),
         (Work::Copy, [x], [y]) => Some(schedule::copy(lanes, name, x, y)),
         (Work::CopyInto { start }, [x], [y]) => Some(schedule::copy(lanes, name, x, &y.channels(*start, x.dims[1]))),
         (Work::ClearHalo, [], [x]) => Some(schedule::fill_halo(lanes, name, x)),
@@ -65,8 +103,8 @@ fn kernel(plan: &Plan, step: &Step, target: &Target) -> Kernel {
     };
     // Results written in place are the operand's buffer.
     let mut at = step.inputs.len();
-    for output in &step.outputs {
-        match step.inputs.iter().position(|input| input == output) {
+    for input in in_place {
+        match *input {
             Some(input) => kernel = schedule::share(kernel, BufferId(input as u32), BufferId(at as u32)),
             None => at += 1,
         }

@@ -15,7 +15,7 @@ pub mod schedule;
 pub mod text;
 pub mod verify;
 
-pub use emit::kernels;
+pub use emit::{kernels, scratch_bytes};
 
 use std::ops::{Add, Div, Mul, Rem, Sub};
 

@@ -7,6 +7,7 @@
 mod arena;
 mod choose;
 mod convolution;
+mod prepare;
 mod taps;
 pub mod text;
 mod tile;
@@ -16,6 +17,7 @@ mod winograd;
 pub use choose::{plan, state_layout};
 pub use convolution::Algorithm;
 use convolution::forward_halo;
+pub use prepare::{PREPARE, plans};
 pub use taps::{TapRule, input_grad_halo};
 pub use tile::{PackedWeights, Tile, balanced};
 pub use winograd::{
@@ -27,7 +29,7 @@ use crate::graph::{ConvGeometry, DType, Op};
 /// A planned function.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// The function's name: `init`, `preprocess`, `infer` or `train`.
+    /// The function's name: `init`, `preprocess`, `prepare`, `infer` or `train`.
     pub function: String,
     /// Handed over by the caller, by name, in port order.
     pub inputs: Vec<(String, BufferId)>,

@@ -41,7 +41,8 @@ pub fn manifest(
             Loss::Mse => "mse".to_owned(),
         },
     });
-    let (states, state_bytes) = states(graphs);
+    let (states, own_bytes) = states(graphs);
+    let state_bytes = plans.iter().map(|plan| plan.state_bytes).fold(own_bytes, usize::max);
     Manifest {
         version: VERSION,
         name: network.name.clone(),
@@ -59,11 +60,13 @@ pub fn manifest(
         train,
         state_bytes,
         states,
-        functions: graphs
+        functions: plans
             .iter()
-            .zip(plans)
             .zip(kernels)
-            .map(|((graph, plan), kernels)| function(network, graph, plan, kernels))
+            .map(|(plan, kernels)| {
+                let graph = graphs.iter().find(|graph| graph.name == plan.function);
+                function(network, graph, plan, kernels)
+            })
             .collect(),
     }
 }
@@ -85,8 +88,9 @@ fn states(graphs: &[Graph]) -> (Vec<StateInfo>, usize) {
     (states, bytes)
 }
 
-fn function(network: &Network, graph: &Graph, plan: &Plan, kernels: &[Kernel]) -> Function {
-    let port = |name: &str, value: graph::ValueId| {
+/// A function; one that no graph describes has no ports.
+fn function(network: &Network, graph: Option<&Graph>, plan: &Plan, kernels: &[Kernel]) -> Function {
+    let port = |graph: &Graph, name: &str, value: graph::ValueId| {
         let value = graph.value(value);
         let dtype = match value.dtype {
             graph::DType::F32 => DType::F32,
@@ -96,12 +100,12 @@ fn function(network: &Network, graph: &Graph, plan: &Plan, kernels: &[Kernel]) -
         Port { name: name.to_owned(), dtype, shape: value.shape.clone() }
     };
     Function {
-        name: graph.name.clone(),
-        symbol: codegen::symbol(&network.name, &graph.name),
+        name: plan.function.clone(),
+        symbol: codegen::symbol(&network.name, &plan.function),
         arena_bytes: plan.arena_bytes,
         scratch_bytes: kernels.iter().map(Kernel::scratch_bytes).max().unwrap_or(0),
-        inputs: graph.inputs.iter().map(|&v| port(&graph.value(v).name, v)).collect(),
-        outputs: graph.outputs.iter().map(|(name, v)| port(name, *v)).collect(),
+        inputs: graph.map_or_else(Vec::new, |g| g.inputs.iter().map(|&v| port(g, &g.value(v).name, v)).collect()),
+        outputs: graph.map_or_else(Vec::new, |g| g.outputs.iter().map(|(name, v)| port(g, name, *v)).collect()),
         kernels: plan
             .steps
             .iter()

@@ -25,7 +25,7 @@ pub(super) fn usage(manifest: &Manifest, arithmetic: &Preprocess, prefix: &str) 
              zeros. For trained weights copy each tensor of weights.safetensors, as it is, to its {prefix}_..._OFFSET, \
              in place of calling {0} or after it.",
             symbol("init")
-        ),
+        ) + &prepare(manifest),
         "seed. Two int32_t: the low and the high half of the seed's 64 bits. The same seed gives the same bits."
             .to_owned(),
     ];
@@ -50,6 +50,19 @@ pub(super) fn usage(manifest: &Manifest, arithmetic: &Preprocess, prefix: &str) 
             .to_owned(),
     );
     paragraphs.iter().map(|paragraph| wrapped(&uncommented(paragraph))).collect::<Vec<_>>().join("\n")
+}
+
+/// When to call `prepare`, if there is one.
+fn prepare(manifest: &Manifest) -> String {
+    let symbol = |function: &str| codegen::symbol(&manifest.name, function);
+    match manifest.function("prepare") {
+        Some(_) => format!(
+            " When the state has changed, {} brings it into the forms that {} reads: call it in between.",
+            symbol("prepare"),
+            symbol("infer")
+        ),
+        None => String::new(),
+    }
 }
 
 fn preprocess(manifest: &Manifest, arithmetic: &Preprocess) -> String {

@@ -96,7 +96,7 @@ fn bad_usage_is_told_apart() {
     w.netc("dump tiny.yaml --stage network --function infer").refused(2, &["--function", "network"]);
     w.netc("dump tiny.yaml --stage spec --batch 2").refused(2, &["--batch", "spec"]);
     for stage in ["graph", "plan", "kernels", "llvm", "asm"] {
-        let words = ["`train`", "init, preprocess, infer", "--mode train"];
+        let words = ["`train`", "init, preprocess", "infer", "--mode train"];
         w.netc(&format!("dump tiny.yaml --stage {stage} --function train --mode infer")).refused(2, &words);
     }
     w.netc("dump tiny.yaml --stage graph --after differentiate --function infer").refused(2, &["`infer`", "train"]);

@@ -48,6 +48,7 @@ int main(void) {
     }
     printf("%.9g\n", *loss);
 
+    if (tiny_prepare(&context)) return 1;
     uint8_t *infer[] = {(void *)image, (void *)output};
     context.ports = infer;
     if (tiny_infer(&context)) return 1;

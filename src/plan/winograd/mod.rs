@@ -157,7 +157,7 @@ impl Winograd {
 
     /// The transforms of rows and of columns.
     pub fn transforms(&self) -> [Transform; 2] {
-        [0, 1].map(|axis| Transform::new(self.outputs[axis], self.taps[axis]))
+        [0, 1].map(|axis| Transform::of(self.outputs[axis], self.taps[axis]).clone())
     }
 
     /// Tiles that are transformed and multiplied at once, of a batch.

@@ -6,8 +6,9 @@
 //! polynomials are evaluated at m + r − 1 points, one of them infinity, and the values multiplied.
 
 use num_rational::Ratio;
+use std::sync::OnceLock;
 
-type Fraction = Ratio<i128>;
+type Fraction = Ratio<i64>;
 
 /// Rows of a matrix.
 pub type Matrix = Vec<Vec<f64>>;
@@ -29,7 +30,7 @@ pub(super) const MOST_POINTS: usize = 8;
 /// Points besides infinity, by the number of products: numerator and denominator. Measured by the error of a sum over
 /// 128 channels (relative root mean square of the error, times 1e-6): F(2,3) 0.35, F(3,3) 0.9, F(4,3) 1.1, F(5,3) 2.9,
 /// F(6,3) 3.8, F(4,5) 3.4; of the direct sum 0.2.
-const POINTS: [&[(i128, i128)]; MOST_POINTS] = [
+const POINTS: [&[(i64, i64)]; MOST_POINTS] = [
     &[],
     &[(0, 1)],
     &[(0, 1), (1, 1)],
@@ -40,17 +41,25 @@ const POINTS: [&[(i128, i128)]; MOST_POINTS] = [
     &[(0, 1), (1, 1), (-1, 1), (2, 1), (-2, 1), (1, 2), (-1, 2)],
 ];
 
+/// Those that have been derived, by outputs and taps.
+static DERIVED: [[OnceLock<Transform>; MOST_POINTS]; MOST_POINTS] =
+    [const { [const { OnceLock::new() }; MOST_POINTS] }; MOST_POINTS];
+
 impl Transform {
-    /// Those of F(outputs, taps); at most eight products.
+    /// Those of F(outputs, taps), derived once; at most eight products.
+    pub fn of(outputs: usize, taps: usize) -> &'static Transform {
+        DERIVED[outputs - 1][taps - 1].get_or_init(|| Transform::new(outputs, taps))
+    }
+
+    /// Derives those of F(outputs, taps); at most eight products.
     pub fn new(outputs: usize, taps: usize) -> Transform {
         let count = outputs + taps - 1;
         let points: Vec<Fraction> = POINTS[count - 1].iter().map(|&(n, d)| Ratio::new(n, d)).collect();
         let powers = |x: &Fraction, count: usize| -> Vec<Fraction> {
             std::iter::successors(Some(Fraction::from(1)), |power| Some(power * x)).take(count).collect()
         };
-        let at_infinity = |count: usize| -> Vec<Fraction> {
-            (0..count).map(|k| Fraction::from(i128::from(k + 1 == count))).collect()
-        };
+        let at_infinity =
+            |count: usize| -> Vec<Fraction> { (0..count).map(|k| Fraction::from(i64::from(k + 1 == count))).collect() };
         let mut input = Vec::new();
         let mut filter = Vec::new();
         let mut output = Vec::new();
