@@ -84,14 +84,12 @@ struct netc_context {
 fn function_text(out: &mut String, prefix: &str, function: &Function) {
     let name = function.name.to_ascii_uppercase();
     let ports: Vec<String> = function.inputs.iter().chain(&function.outputs).map(port).collect();
+    let ports = if ports.is_empty() { "none".to_owned() } else { ports.join(", ") };
     let _ = write!(
         out,
         "\n/* Ports: {}. Returns 0. */\n#define {prefix}_{name}_ARENA_BYTES {}u\n#define {prefix}_{name}_SCRATCH_BYTES {}u\n\
          int32_t {}(const netc_context *context);\n",
-        ports.join(", "),
-        function.arena_bytes,
-        function.scratch_bytes,
-        function.symbol
+        ports, function.arena_bytes, function.scratch_bytes, function.symbol
     );
 }
 
