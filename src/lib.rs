@@ -24,7 +24,7 @@
 //! | [`passes`] | Graph → Graph by named [`passes`]; Network → [`graph::Functions`] |
 //! | [`plan`] | Graph → [`plan::Plan`]: fusion, algorithms, layouts, places |
 //! | [`kernel`] | Plan → [`kernel::Kernel`]s: the loop IR |
-//! | [`forecast`] | Plan, Kernels → what it will take: memory, work, least time |
+//! | [`forecast`] | Plan, its kernels' scratch → what it will take: memory, work, least time |
 //! | [`codegen`] | Kernels → [`codegen::Code`]: LLVM IR and objects |
 //! | [`program`] | Plan, Code → [`program::Program`]: library, header, manifest |
 //! | [`driver`] | runs the stages for a command |

@@ -85,3 +85,18 @@ fn memory_of_the_largest_networks_is_told() {
         assert!(bytes > 1 << 45, "{what}: {bytes}");
     }
 }
+
+/// However many images there are and however large: each part of a batch is some steps.
+#[test]
+fn a_plan_for_the_largest_batch_has_few_steps() {
+    let network = network(
+        "[64, 56, 56]\nlayers: [conv: {kernels: 64, kernel_size: 3, padding: 1}, relu, conv: {kernels: 64, kernel_size: 3}, \
+         flatten, linear: {features: 1}]",
+    );
+    for batch in [64, 1_009, LARGEST_BATCH] {
+        for graph in passes::functions(&network, batch, true).unwrap().graphs {
+            let steps = plan(&graph, &codegen::host(), netc::plan::Algorithm::Auto).steps.len();
+            assert!(steps < 500, "{} of batch {batch}: {steps} steps", graph.name);
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Convolutions and their gradients: by the definition, or by Winograd's minimal filtering where that is cheaper.
 
 use super::choose::Planner;
-use super::winograd::{Extent, Images, Polyphase, TransformedWeights, WeightSums, Winograd, before};
+use super::winograd::{Extent, Images, Polyphase, TransformedWeights, WeightSums, Winograd, before, divisors};
 use super::{BufferId, ConvWork, Halo, Layout, PackedWeights, Tile, WinogradWork, Work, input_grad_halo};
 use crate::graph::{ConvGeometry, DType, Graph, Node, NodeId, Op, ValueId};
 use crate::target::Target;
@@ -45,16 +45,7 @@ impl Filtered {
         if !self.phases.is_needed() {
             return self.form.halo(image, self.before);
         }
-        let size = self.phase_size();
-        let after =
-            |axis: usize| (size[axis] * self.phases.stride[axis]).saturating_sub(self.before[axis] + image[axis]);
-        Halo { top: self.before[0], bottom: after(0), left: self.before[1], right: after(1) }
-    }
-
-    /// The zeros around the gradient of a result of this height and width that are read for the weights' gradient.
-    fn result_halo(&self, result: [usize; 2]) -> Halo {
-        let after = |axis: usize| self.form.tiles[axis] * self.form.outputs[axis] - result[axis];
-        Halo { bottom: after(0), right: after(1), ..Halo::default() }
+        self.phases.halo(image, self.before, self.phase_size())
     }
 }
 
@@ -99,7 +90,7 @@ pub(super) fn wanted_halos(graph: &Graph, node: &Node, method: Option<Method>) -
     match (&node.op, method) {
         (Op::ConvWeightGrad(_), Some(Method::Winograd(filtered))) => {
             let [x, dy] = [node.inputs[0], node.inputs[1]];
-            vec![(x, filtered.halo(size(x))), (dy, filtered.result_halo(size(dy)))]
+            vec![(x, filtered.halo(size(x))), (dy, filtered.form.result_halo(size(dy)))]
         }
         (_, Some(Method::Winograd(filtered))) => vec![(node.inputs[0], filtered.halo(size(node.inputs[0])))],
         (Op::Conv(g), _) => {
@@ -132,6 +123,9 @@ pub(super) fn forward_halo(g: &ConvGeometry, x: &[usize], kernel: [usize; 2], y:
 fn conv_macs(result: &[usize], weights: &[usize]) -> u64 {
     result.iter().chain(&weights[1..]).fold(1, |product: u64, &size| product.saturating_mul(size as u64))
 }
+
+/// Parts that a batch is divided into for a weight gradient, at most.
+const MOST_PARTS: usize = 64;
 
 impl Planner<'_> {
     /// A convolution or, `backward`, the gradient of its input.
@@ -224,8 +218,10 @@ impl Planner<'_> {
         let batch = self.shape(node.inputs[1])[0];
         let image = form.tiles[0] * form.tiles[1];
         let cache = self.target.cache;
-        let fits = |images: usize| form.area() * image * images * (inner + outer) <= cache / 4;
-        let images = (1..=batch).rev().find(|&n| batch.is_multiple_of(n) && fits(n)).unwrap_or(1);
+        // As many images at a time as stay in a cache, but a plan of few steps for a batch of any size.
+        let fits = |images: &usize| form.area() * image * images * (inner + outer) <= cache / 4;
+        let few = |images: &usize| batch / images <= MOST_PARTS;
+        let images = divisors(batch).filter(few).rfind(fits).or_else(|| divisors(batch).find(few)).unwrap_or(batch);
         let parts = batch / images;
         let layout = WeightSums {
             groups: form.groups,

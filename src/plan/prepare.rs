@@ -1,9 +1,10 @@
 //! What inference does with weights alone is done once: a function `prepare` keeps it behind the states.
 
 use super::convolution::Algorithm;
-use super::{Place, Plan, arena, plan};
+use super::{BufferId, Place, Plan, arena, plan};
 use crate::graph::Graph;
 use crate::target::Target;
+use std::collections::BTreeMap;
 
 /// The function's name.
 pub const PREPARE: &str = "prepare";
@@ -21,8 +22,8 @@ pub fn plans(graphs: &[Graph], target: &Target, algorithm: Algorithm) -> Vec<Pla
 
 /// A plan without the steps that depend on states alone, and before it one of those steps, if there are any.
 fn divided(mut plan: Plan) -> Vec<Plan> {
-    let in_state = |plan: &Plan, b: super::BufferId| matches!(plan.buffers[b.0 as usize].place, Place::State(_));
-    let (early, late): (Vec<_>, Vec<_>) = std::mem::take(&mut plan.steps)
+    let in_state = |plan: &Plan, b: BufferId| matches!(plan.buffers[b.0 as usize].place, Place::State(_));
+    let (mut early, late): (Vec<_>, Vec<_>) = std::mem::take(&mut plan.steps)
         .into_iter()
         .partition(|step| step.work.rearranges() && step.inputs.iter().all(|&b| in_state(&plan, b)));
     plan.steps = late;
@@ -38,13 +39,13 @@ fn divided(mut plan: Plan) -> Vec<Plan> {
         plan.buffers.iter().map(|b| b.part_of.is_none() && matches!(b.place, Place::Arena(_))).collect();
     plan.arena_bytes = arena::place(&mut plan.buffers, &plan.steps, &in_arena);
     arena::place_parts(&mut plan.buffers);
-    let used = |b: usize| early.iter().any(|s| s.inputs.iter().chain(&s.outputs).any(|id| id.0 as usize == b));
-    // Buffers are named by their number: those that it does not use stay, without a place in its arena.
-    let mut buffers = plan.buffers.clone();
-    for (b, buffer) in buffers.iter_mut().enumerate() {
-        if !used(b) && !matches!(buffer.place, Place::State(_)) {
-            buffer.place = Place::Arena(0);
-        }
+    let mut buffers = Vec::new();
+    let mut numbers = BTreeMap::new();
+    for id in early.iter_mut().flat_map(|step| step.inputs.iter_mut().chain(&mut step.outputs)) {
+        *id = *numbers.entry(*id).or_insert_with(|| {
+            buffers.push(plan.buffers[id.0 as usize].clone());
+            BufferId(buffers.len() as u32 - 1)
+        });
     }
     let prepare = Plan {
         function: PREPARE.to_owned(),

@@ -122,15 +122,10 @@ fn halos(plan: &Plan, step: &Step, errors: &mut Vec<String>) {
             Some((x, form.halo(size(buffer(x)), *before)))
         }
         (Work::TransformImages { form, images: Images::Gradient }, [dy], [_]) => {
-            let [bottom, right] =
-                [0, 1].map(|axis| (form.tiles[axis] * form.outputs[axis]).saturating_sub(size(buffer(dy))[axis]));
-            Some((dy, Halo { bottom, right, ..Halo::default() }))
+            Some((dy, form.result_halo(size(buffer(dy)))))
         }
         (Work::Polyphase { phases, before }, [x], [y]) => {
-            let after = |axis: usize| {
-                (size(buffer(y))[axis] * phases.stride[axis]).saturating_sub(before[axis] + size(buffer(x))[axis])
-            };
-            Some((x, Halo { top: before[0], bottom: after(0), left: before[1], right: after(1) }))
+            Some((x, phases.halo(size(buffer(x)), *before, size(buffer(y)))))
         }
         _ => None,
     };

@@ -64,6 +64,12 @@ impl Polyphase {
         self.stride[0] * self.stride[1]
     }
 
+    /// The zeros around an image, with padding `before` it, that phases of height and width `size` are taken from.
+    pub fn halo(&self, image: [usize; 2], before: [usize; 2], size: [usize; 2]) -> Halo {
+        let after = |axis: usize| (size[axis] * self.stride[axis]).saturating_sub(before[axis] + image[axis]);
+        Halo { top: before[0], bottom: after(0), left: before[1], right: after(1) }
+    }
+
     /// Whether it changes anything.
     pub fn is_needed(&self) -> bool {
         self.phases() > 1
@@ -183,6 +189,12 @@ impl Winograd {
         Halo { top: before[0], bottom: after(0), left: before[1], right: after(1) }
     }
 
+    /// The zeros around the gradient of a result of this height and width that its tiles read.
+    pub fn result_halo(&self, result: [usize; 2]) -> Halo {
+        let after = |axis: usize| (self.tiles[axis] * self.outputs[axis]).saturating_sub(result[axis]);
+        Halo { bottom: after(0), right: after(1), ..Halo::default() }
+    }
+
     /// `scratch`: elements that a thread's tiles may be transformed to.
     fn divide(&self, extent: &Extent, scratch: usize) -> Division {
         let Extent { batch, inner, outer, groups, .. } = *extent;
@@ -216,7 +228,8 @@ const FEW_TILES: usize = 32;
 /// Parallel iterations that are enough for many threads.
 const ENOUGH_PARTS: usize = 8;
 
-fn divisors(n: usize) -> impl DoubleEndedIterator<Item = usize> {
+/// Of a number, from 1 to itself.
+pub fn divisors(n: usize) -> impl DoubleEndedIterator<Item = usize> {
     (1..=n).filter(move |d| n.is_multiple_of(*d))
 }
 

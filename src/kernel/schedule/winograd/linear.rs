@@ -1,7 +1,7 @@
 //! Products of a constant matrix and a few values, as straight code.
 
-use crate::kernel::Expr;
 use crate::kernel::build::Builder;
+use crate::kernel::{BufferId, Expr, Index};
 use crate::plan::Matrix;
 
 /// A matrix that values are multiplied by.
@@ -12,6 +12,11 @@ pub(super) struct Linear {
     matrix: Matrix,
     /// Whether the target has fused multiply-add.
     fused: bool,
+}
+
+/// Loads of `count` values, bound.
+pub(super) fn load(b: &mut Builder, from: BufferId, count: usize, at: impl Fn(usize) -> Index) -> Vec<Expr> {
+    (0..count).map(|i| b.bind(Expr::load(from, at(i)))).collect()
 }
 
 /// Two rows, or two columns, equal but for signs: the second one's place, and where signs are opposite.

@@ -23,7 +23,7 @@ use crate::kernel::build::{Builder, View};
 use crate::kernel::{Access, BufferId, DType, Expr, Index, Kernel, LoopKind};
 use crate::plan::{Division, Images, Tile, TransformedWeights, Winograd, WinogradWork};
 use crate::target::Target;
-use linear::Linear;
+use linear::{Linear, load};
 use windows::{Grid, Planes, Windows};
 
 /// y = conv(x, weights), then the epilogue; weights transformed.
@@ -222,12 +222,12 @@ impl Output {
             b.serial("across", across, |b, column| {
                 let place = [image.clone(), h.clone(), column.clone() * self.columns.given() as i64];
                 let tile = tile0.clone() + column;
-                self.tile(b, products, &tile, &place, [rows.clone(), self.columns.given().into()], first, channels);
+                self.tile(b, products, &tile, &place, &rows, self.columns.given(), first, channels);
             });
             if last > 0 {
                 let place = [image.clone(), h.clone(), Index::from(across * self.columns.given())];
                 let tile = tile0.clone() + across;
-                self.tile(b, products, &tile, &place, [rows.clone(), last.into()], first, channels);
+                self.tile(b, products, &tile, &place, &rows, last, first, channels);
             }
         });
     }
@@ -239,32 +239,27 @@ impl Output {
         products: &Planes,
         tile: &Index,
         [image, h, w]: &[Index; 3],
-        [rows, columns]: [Index; 2],
+        rows: &Index,
+        columns: usize,
         first: &Index,
         channels: usize,
     ) {
         let across = self.columns.taken();
-        let Index::Const(columns) = columns else { panic!("bug in netc: columns of a tile are known") };
         let lanes = b.lanes;
         channel_vectors(b, channels, |b, c, lane| {
             let kept = |a: Index, j: Index| (a * across as i64 + j) * lanes as i64 + lane.clone();
             b.serial("j", across, |b, j| {
-                let values: Vec<Expr> = (0..self.rows.taken())
-                    .map(|i| {
-                        let point = j.clone() + i * across;
-                        Expr::load(products.buffer, products.at(&point, tile, c.clone()))
-                    })
-                    .collect();
-                let values: Vec<Expr> = values.into_iter().map(|value| b.bind(value)).collect();
+                let values = load(b, products.buffer, self.rows.taken(), |i| {
+                    products.at(&(j.clone() + i * across), tile, c.clone())
+                });
                 for (a, value) in self.rows.apply(b, &values).into_iter().enumerate() {
                     b.store(self.between, kept(a.into(), j.clone()), value);
                 }
             });
             b.for_loop("a", 0usize, rows.clone(), LoopKind::Serial, |b, a| {
-                let values: Vec<Expr> =
-                    (0..across).map(|j| b.bind(Expr::load(self.between, kept(a.clone(), j.into())))).collect();
+                let values = load(b, self.between, across, |j| kept(a.clone(), j.into()));
                 let pixels = self.columns.apply(b, &values);
-                for (j, value) in pixels.into_iter().enumerate().take(columns as usize) {
+                for (j, value) in pixels.into_iter().enumerate().take(columns) {
                     let channel = first.clone() + c.clone();
                     let at = [image.clone(), channel, h.clone() + a.clone(), w.clone() + j];
                     let value = epilogue(&self.finish, value, &at[1], &at);

@@ -3,7 +3,7 @@
 use super::super::Tensor;
 use super::super::nest::channel_blocks;
 use super::each_group;
-use super::linear::Linear;
+use super::linear::{Linear, load};
 use crate::kernel::build::{Builder, View};
 use crate::kernel::{Access, BufferId, DType, Expr, Index, Kernel, LoopKind};
 use crate::plan::{Polyphase, Tile, TransformedWeights, Winograd};
@@ -86,10 +86,6 @@ pub(super) fn element(layout: &TransformedWeights, [group, point, first, k]: [&I
         // A block's first column is a multiple of the columns.
         + first.clone() * layout.inner as i64
         + k.clone() * layout.columns as i64
-}
-
-pub(super) fn load(b: &mut Builder, from: BufferId, count: usize, at: impl Fn(usize) -> Index) -> Vec<Expr> {
-    (0..count).map(|i| b.bind(Expr::load(from, at(i)))).collect()
 }
 
 /// Taps of one phase of a kernel.

@@ -1,9 +1,9 @@
 //! Transforms of windows of images, tile by tile.
 
 use super::super::nest::channel_vectors;
-use super::linear::Linear;
+use super::linear::{Linear, load};
 use crate::kernel::build::{Builder, View};
-use crate::kernel::{BufferId, DType, Expr, Index};
+use crate::kernel::{BufferId, DType, Index};
 use crate::plan::{Winograd, transposed};
 use crate::target::Target;
 
@@ -122,19 +122,15 @@ impl Windows {
                 channel_vectors(b, channels, |b, c, lane| {
                     let kept = |i: Index, j: Index| (i * across as i64 + j) * lanes as i64 + lane.clone();
                     b.serial("j", across, |b, j| {
-                        let values: Vec<Expr> = (0..self.rows.taken())
-                            .map(|i| {
-                                let at = [n.clone(), first.clone() + c.clone(), h.clone() + i, w.clone() + j.clone()];
-                                b.bind(Expr::load(image.buffer, image.at(&at)))
-                            })
-                            .collect();
+                        let values = load(b, image.buffer, self.rows.taken(), |i| {
+                            image.at(&[n.clone(), first.clone() + c.clone(), h.clone() + i, w.clone() + j.clone()])
+                        });
                         for (i, value) in self.rows.apply(b, &values).into_iter().enumerate() {
                             b.store(self.between, kept(i.into(), j.clone()), value);
                         }
                     });
                     b.serial("i", self.rows.given(), |b, i| {
-                        let values: Vec<Expr> =
-                            (0..across).map(|j| b.bind(Expr::load(self.between, kept(i.clone(), j.into())))).collect();
+                        let values = load(b, self.between, across, |j| kept(i.clone(), j.into()));
                         for (j, value) in self.columns.apply(b, &values).into_iter().enumerate() {
                             let point = i.clone() * points_across as i64 + j;
                             b.store(to.buffer, to.at(&point, &tile, c.clone()), value);
