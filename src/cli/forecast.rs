@@ -25,13 +25,13 @@ pub fn uses(checked: &Checked, mode: Option<Mode>, batch: Option<usize>) -> Resu
             [Some(Mode::Infer), checked.network.train.as_ref().map(|_| Mode::Train)].into_iter().flatten().collect()
         }
     };
-    let mut uses = Vec::new();
-    for mode in modes {
-        let options = super::compile::options(checked, Some(mode), batch, "cpu", Algorithm::Auto)?;
-        let forecast = driver::forecast(&checked.network, &options)?;
-        uses.push(Use { train: options.train, batch: options.batch, forecast });
-    }
-    Ok(uses)
+    let options: Vec<_> = modes
+        .into_iter()
+        .map(|mode| super::compile::options(checked, Some(mode), batch, "cpu", Algorithm::Auto))
+        .collect::<Result<_, _>>()?;
+    let forecasts = driver::forecasts(&checked.network, &options)?;
+    let used = options.iter().zip(forecasts);
+    Ok(used.map(|(options, forecast)| Use { train: options.train, batch: options.batch, forecast }).collect())
 }
 
 impl Use {

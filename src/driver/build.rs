@@ -91,6 +91,17 @@ pub fn forecast(network: &Network, options: &Options) -> Result<Forecast, Failur
     Ok(forecast::forecast(&plans, scratch.max().unwrap_or(0)))
 }
 
+/// What a network's programs will take, found out side by side.
+pub fn forecasts(network: &Network, options: &[Options]) -> Result<Vec<Forecast>, Failure> {
+    std::thread::scope(|scope| {
+        let started: Vec<_> = options.iter().map(|options| scope.spawn(|| forecast(network, options))).collect();
+        started
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
+}
+
 /// What a compilation made.
 #[derive(Debug, Clone)]
 pub struct Compiled {

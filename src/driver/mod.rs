@@ -15,7 +15,7 @@ mod mend;
 mod session;
 mod variants;
 
-pub use build::{Built, Compiled, Options, build, cached, cached_with_layers, compile, forecast, target};
+pub use build::{Built, Compiled, Options, build, cached, cached_with_layers, compile, forecast, forecasts, target};
 pub use cache::Cache;
 pub use example::report;
 pub use failure::{Failure, Refused, plain};

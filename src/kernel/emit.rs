@@ -19,11 +19,18 @@ pub fn kernels(plan: &Plan, target: &Target) -> Vec<Kernel> {
     kernels
 }
 
-/// Bytes of scratch that the kernels of a plan need at most.
+/// Bytes of scratch that the kernels of a plan need at most. Half of them are made on a thread of their own.
 pub fn scratch_bytes(plan: &Plan, target: &Target) -> usize {
     let operands = operands(plan);
-    let distinct = (0..plan.steps.len()).filter(|&i| alike(plan, &operands, i).is_none());
-    distinct.map(|i| kernel(&plan.steps[i], &operands[i], target).scratch_bytes()).max().unwrap_or(0)
+    let distinct: Vec<usize> = (0..plan.steps.len()).filter(|&i| alike(plan, &operands, i).is_none()).collect();
+    let most = |start: usize| {
+        let steps = distinct.iter().skip(start).step_by(2);
+        steps.map(|&i| kernel(&plan.steps[i], &operands[i], target).scratch_bytes()).max().unwrap_or(0)
+    };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| most(1));
+        most(0).max(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
 }
 
 /// The last step before step `i` whose kernel is the same: the parts of a batch are done one after the other.

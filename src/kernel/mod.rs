@@ -18,6 +18,7 @@ pub mod verify;
 pub use emit::{kernels, scratch_bytes};
 
 use std::ops::{Add, Div, Mul, Rem, Sub};
+use std::sync::Arc;
 
 /// A loop nest over buffers.
 #[derive(Debug, Clone, PartialEq)]
@@ -167,17 +168,17 @@ pub enum Index {
     /// A loop variable.
     Var(Var),
     /// Sum.
-    Add(Box<Index>, Box<Index>),
+    Add(Arc<Index>, Arc<Index>),
     /// Product with a constant.
-    Mul(Box<Index>, i64),
+    Mul(Arc<Index>, i64),
     /// Quotient rounded down; the divisor is positive.
-    Div(Box<Index>, i64),
+    Div(Arc<Index>, i64),
     /// Remainder of [`Index::Div`], never negative.
-    Rem(Box<Index>, i64),
+    Rem(Arc<Index>, i64),
     /// The smaller.
-    Min(Box<Index>, Box<Index>),
+    Min(Arc<Index>, Arc<Index>),
     /// The larger.
-    Max(Box<Index>, Box<Index>),
+    Max(Arc<Index>, Arc<Index>),
 }
 
 /// A value: f32, i32 or bool.
@@ -298,11 +299,11 @@ impl<T: Into<Index>> Add<T> for Index {
             (Index::Const(a), Index::Const(b)) => Index::Const(a + b),
             (Index::Const(0), x) | (x, Index::Const(0)) => x,
             (Index::Add(a, b), Index::Const(c)) => match *b {
-                Index::Const(b) => *a + (b + c),
-                b => Index::Add(Box::new(Index::Add(a, Box::new(b))), Box::new(Index::Const(c))),
+                Index::Const(b) => Arc::unwrap_or_clone(a) + (b + c),
+                _ => Index::Add(Arc::new(Index::Add(a, b)), Arc::new(Index::Const(c))),
             },
             (c @ Index::Const(_), x) => x + c,
-            (a, b) => Index::Add(Box::new(a), Box::new(b)),
+            (a, b) => Index::Add(Arc::new(a), Arc::new(b)),
         }
     }
 }
@@ -321,8 +322,8 @@ impl Mul<i64> for Index {
             (_, 0) => Index::Const(0),
             (x, 1) => x,
             (Index::Const(a), f) => Index::Const(a * f),
-            (Index::Mul(x, a), f) => *x * (a * f),
-            (x, f) => Index::Mul(Box::new(x), f),
+            (Index::Mul(x, a), f) => Arc::unwrap_or_clone(x) * (a * f),
+            (x, f) => Index::Mul(Arc::new(x), f),
         }
     }
 }
@@ -333,7 +334,7 @@ impl Div<i64> for Index {
         match (self, divisor) {
             (x, 1) => x,
             (Index::Const(a), d) => Index::Const(a.div_euclid(d)),
-            (x, d) => Index::Div(Box::new(x), d),
+            (x, d) => Index::Div(Arc::new(x), d),
         }
     }
 }
@@ -344,7 +345,7 @@ impl Rem<i64> for Index {
         match (self, divisor) {
             (_, 1) => Index::Const(0),
             (Index::Const(a), d) => Index::Const(a.rem_euclid(d)),
-            (x, d) => Index::Rem(Box::new(x), d),
+            (x, d) => Index::Rem(Arc::new(x), d),
         }
     }
 }
@@ -354,7 +355,7 @@ impl Index {
     pub fn min(self, other: impl Into<Index>) -> Index {
         match (self, other.into()) {
             (Index::Const(a), Index::Const(b)) => Index::Const(a.min(b)),
-            (a, b) => Index::Min(Box::new(a), Box::new(b)),
+            (a, b) => Index::Min(Arc::new(a), Arc::new(b)),
         }
     }
 
@@ -362,7 +363,7 @@ impl Index {
     pub fn max(self, other: impl Into<Index>) -> Index {
         match (self, other.into()) {
             (Index::Const(a), Index::Const(b)) => Index::Const(a.max(b)),
-            (a, b) => Index::Max(Box::new(a), Box::new(b)),
+            (a, b) => Index::Max(Arc::new(a), Arc::new(b)),
         }
     }
 

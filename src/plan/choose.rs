@@ -10,7 +10,7 @@ use super::convolution::{Algorithm, Filtered, Method, method, wanted_halos};
 use super::{Buffer, BufferId, Epilogue, Halo, Layout, Place, Plan, Step, Tile, Work};
 use crate::graph::{DType, Def, Graph, Node, NodeId, Op, State, StateId, ValueId};
 use crate::target::Target;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Byte offsets of the states in the state block, and its size.
 pub fn state_layout(states: &[State]) -> (Vec<usize>, usize) {
@@ -46,7 +46,8 @@ pub(super) struct Planner<'a> {
     /// Whether a buffer is to get a place in the arena.
     pub in_arena: Vec<bool>,
     steps: Vec<Step>,
-    names: BTreeSet<String>,
+    /// Names of steps, each with the last number that one got for want of another.
+    names: HashMap<String, usize>,
     /// Where a value is, once it is made.
     homes: BTreeMap<ValueId, BufferId>,
     /// Image batches that came as rows, laid out channels-last.
@@ -84,7 +85,7 @@ impl<'a> Planner<'a> {
             buffers: Vec::new(),
             in_arena: Vec::new(),
             steps: Vec::new(),
-            names: BTreeSet::new(),
+            names: HashMap::new(),
             homes: BTreeMap::new(),
             images: BTreeMap::new(),
             fused: BTreeSet::new(),
@@ -227,12 +228,14 @@ impl<'a> Planner<'a> {
         outputs: Vec<BufferId>,
     ) {
         let clean: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let mut count = self.names.get(&clean).copied().unwrap_or(0);
         let mut unique = clean.clone();
-        let mut count = 1;
-        while !self.names.insert(unique.clone()) {
+        while self.names.contains_key(&unique) {
             count += 1;
             unique = format!("{clean}_{count}");
         }
+        self.names.insert(clean, count.max(1));
+        self.names.entry(unique.clone()).or_insert(1);
         let mut names: Vec<String> = Vec::new();
         for layer in layers {
             if !layer.is_empty() && !names.iter().any(|n| n == layer) {

@@ -4,6 +4,7 @@ use super::super::{
     Access, Binary, Buffer, BufferId, Compare, DType, Expr, Index, Kernel, Local, LoopKind, Space, Stmt, Unary, Var,
 };
 use std::fmt;
+use std::sync::Arc;
 
 /// Reads a kernel. The error names the line.
 pub fn parse(text: &str) -> Result<Kernel, String> {
@@ -279,11 +280,11 @@ impl Parser {
         let mut sum = self.index_product()?;
         loop {
             if self.take("+") {
-                sum = Index::Add(Box::new(sum), Box::new(self.index_product()?));
+                sum = Index::Add(Arc::new(sum), Arc::new(self.index_product()?));
             } else if self.take("-") {
                 let constant: u64 = self.integer()?;
                 let constant = 0i64.checked_sub_unsigned(constant).ok_or("integer out of range")?;
-                sum = Index::Add(Box::new(sum), Box::new(Index::Const(constant)));
+                sum = Index::Add(Arc::new(sum), Arc::new(Index::Const(constant)));
             } else {
                 return Ok(sum);
             }
@@ -294,11 +295,11 @@ impl Parser {
         let mut product = self.index_operand()?;
         loop {
             if self.take("*") {
-                product = Index::Mul(Box::new(product), self.integer()?);
+                product = Index::Mul(Arc::new(product), self.integer()?);
             } else if self.take("/") {
-                product = Index::Div(Box::new(product), self.integer()?);
+                product = Index::Div(Arc::new(product), self.integer()?);
             } else if self.take("%") {
-                product = Index::Rem(Box::new(product), self.integer()?);
+                product = Index::Rem(Arc::new(product), self.integer()?);
             } else {
                 return Ok(product);
             }
@@ -317,9 +318,9 @@ impl Parser {
             Token::Word(word) => {
                 self.at += 1;
                 if (word == "min" || word == "max") && self.take("(") {
-                    let a = Box::new(self.index()?);
+                    let a = Arc::new(self.index()?);
                     self.expect(",")?;
-                    let b = Box::new(self.index()?);
+                    let b = Arc::new(self.index()?);
                     self.expect(")")?;
                     return Ok(if word == "min" { Index::Min(a, b) } else { Index::Max(a, b) });
                 }

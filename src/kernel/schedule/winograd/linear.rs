@@ -30,10 +30,12 @@ fn mirrors(rows: &[Vec<f64>]) -> Vec<Option<Mirror>> {
     let mut taken = vec![false; rows.len()];
     for i in 0..rows.len() {
         for j in i + 1..rows.len() {
-            let alike = rows[i].iter().zip(&rows[j]).all(|(a, b)| a.abs() == b.abs());
+            if taken[i] || taken[j] || !rows[i].iter().zip(&rows[j]).all(|(a, b)| a.abs() == b.abs()) {
+                continue;
+            }
             let opposite: Vec<bool> = rows[i].iter().zip(&rows[j]).map(|(a, b)| a != b).collect();
             let some = |wanted: bool| rows[i].iter().zip(&opposite).any(|(a, o)| *a != 0.0 && *o == wanted);
-            if !taken[i] && !taken[j] && alike && some(true) && some(false) {
+            if some(true) && some(false) {
                 taken[j] = true;
                 found[i] = Some(Mirror { other: j, opposite });
             }
