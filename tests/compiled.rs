@@ -74,6 +74,52 @@ fn random_programs_run_compiled_as_interpreted() {
     }
 }
 
+/// Concatenations and slices that nest, overlap, and take operands from everywhere, of whole channels and of odd ones.
+#[test]
+fn parts_of_images_are_made_and_read_in_their_places() {
+    let text = "graph g {
+  input %x: f32[2,3,7,6]
+  input %w: f32[5,3,3,3]
+  input %v: f32[4,8,3,3]
+  input %u: f32[6,21,1,1]
+  input %t: f32[6,3,3,3]
+  %a: f32[2,5,7,6] = conv{stride=[1,1], padding=[1,1,1,1], dilation=[1,1], groups=1}(%x, %w)
+  %b: f32[2,5,7,6] = relu(%a)
+  %c: f32[2,8,7,6] = concat(%x, %b)
+  %d: f32[2,4,7,6] = conv{stride=[1,1], padding=[1,1,1,1], dilation=[1,1], groups=1}(%c, %v)
+  %e: f32[2,4,7,6] = maxpool{kernel=[3,3], stride=[1,1], padding=[1,1,1,1], ceil=false}(%d)
+  %f: f32[2,21,7,6] = concat(%c, %e, %d, %b)
+  %g: f32[2,6,7,6] = conv{stride=[1,1], padding=[0,0,0,0], dilation=[1,1], groups=1}(%f, %u)
+  %h: f32[2,13,7,6] = slice{start=4}(%f)
+  %i: f32[2,3,7,6] = slice{start=2}(%h)
+  %j: f32[2,6,7,6] = conv{stride=[1,1], padding=[1,1,1,1], dilation=[1,1], groups=1}(%i, %t)
+  %k: f32[2,6,7,6] = add(%g, %j)
+  %l: f32[2,4,7,6] = tanh(%d)
+  %m: f32[2,17,7,6] = concat(%l, %h)
+  %n: f32[2,34,7,6] = concat(%m, %m)
+  %p: f32[2,2,7,6] = slice{start=1}(%x)
+  output k = %k
+  output n = %n
+  output i = %i
+  output p = %p
+}
+";
+    let graph = netc::graph::text::parse(text).unwrap();
+    for (seed, target) in [codegen::host(), codegen::named("x86-64").unwrap()].iter().enumerate() {
+        climb("parts", &graph, seed as u64, target);
+    }
+    let plan = netc::plan::text::print(&Planned::new(&graph, &codegen::host()).plan);
+    let copies: Vec<&str> = plan.lines().filter(|line| line.contains("copy into")).map(str::trim).collect();
+    let expected = [
+        "concat_0: %c = copy into channel 0: the caller has it(%x.image)",
+        "concat_3: %f = copy into channel 16: it is made in another place(%b)",
+        "concat_1: %m = copy into channel 4: it is cut from a whole(%h)",
+        "concat_1_2: %n = copy into channel 17: it is made in another place(%m)",
+    ];
+    assert_eq!(copies, expected, "{plan}");
+    assert!(!plan.contains("slice("), "{plan}");
+}
+
 /// A function whose results are those of all layers, also of layers that only pass on what they read.
 #[test]
 fn every_layers_result_is_given_on_request() {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
 
 use netc::driver;
+use netc::graph::Op;
 use netc::kernel::text::{parse, print};
 use netc::kernel::verify::verify;
 use netc::kernel::{Kernel, kernels};
@@ -51,9 +52,30 @@ fn plans_and_kernels_look_as_they_should() {
     });
 }
 
-/// Damages a training plan and returns what the verifier says.
+/// Branches are made in their places of what joins them, and what comes back to them is read there.
+#[test]
+fn branches_of_the_networks_here_are_joined_without_copies() {
+    for name in ["squeezenet", "googlenet"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("specs/{name}.yaml"));
+        let plans = planned(&path, 1);
+        assert!(plans.iter().any(|(plan, _)| plan.function == "train"), "{name}");
+        for (plan, _) in &plans {
+            netc::plan::verify::verify(plan).unwrap_or_else(|e| panic!("{e:#?}\n{}", netc::plan::text::print(plan)));
+            for step in &plan.steps {
+                let copies = matches!(step.work, Work::CopyInto { .. } | Work::Op(Op::Slice { .. } | Op::Concat));
+                assert!(!copies, "{name}: {}", netc::plan::text::step(plan, step));
+            }
+        }
+    }
+}
+
+/// Damages a training plan of a net and returns what the verifier says.
 fn damaged(damage: impl FnOnce(&mut Plan)) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("specs/alexnet-half.yaml");
+    damaged_net("alexnet-half", damage)
+}
+
+fn damaged_net(name: &str, damage: impl FnOnce(&mut Plan)) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("specs/{name}.yaml"));
     let (mut plan, _) = planned(&path, 2).pop().unwrap();
     assert_eq!(plan.function, "train");
     damage(&mut plan);
@@ -80,4 +102,35 @@ fn damaged_plans_are_refused() {
         plan.buffers[x.0 as usize].layout = netc::plan::Layout::ChannelsLast(Default::default());
     });
     assert!(found.contains("reads beyond the halo"), "{found}");
+}
+
+#[test]
+fn damaged_parts_are_refused() {
+    let first_part = |plan: &Plan| plan.buffers.iter().position(|b| b.part_of.is_some()).unwrap();
+    let moved = |by: usize| {
+        damaged_net("squeezenet", |plan| {
+            let part = first_part(plan);
+            let Place::Arena(offset) = plan.buffers[part].place else { panic!("a part in the arena") };
+            plan.buffers[part].place = Place::Arena(offset + by);
+            plan.buffers[part].part_of.as_mut().unwrap().bytes += by;
+        })
+    };
+    for by in [4 * 127, 4 << 20] {
+        let found = moved(by);
+        assert!(found.contains("does not lie in"), "{found}");
+    }
+    // The second part is made where the first one is.
+    assert!(moved(4 * 64).contains("before it is whole"));
+    let found = damaged_net("squeezenet", |plan| {
+        let part = first_part(plan);
+        plan.buffers[part].part_of.as_mut().unwrap().pitch += 16;
+    });
+    assert!(found.contains("does not lie in"), "{found}");
+    let found = damaged_net("squeezenet", |plan| {
+        let part = netc::plan::BufferId(first_part(plan) as u32);
+        let whole = plan.whole(part);
+        let step = plan.steps.iter_mut().find(|step| step.outputs.contains(&part)).unwrap();
+        step.inputs[0] = whole;
+    });
+    assert!(found.contains("which is in part"), "{found}");
 }

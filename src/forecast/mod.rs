@@ -115,8 +115,8 @@ fn effort(plan: &Plan, step: &Step) -> StepEffort {
     let mut inputs = step.inputs.clone();
     inputs.sort_unstable();
     inputs.dedup();
-    let read: u64 = inputs.iter().map(|&id| buffer(id).bytes() as u64).sum();
-    let all_of_it: u64 = step.outputs.iter().map(|&id| buffer(id).bytes() as u64).sum();
+    let read: u64 = inputs.iter().map(|&id| buffer(id).own_bytes() as u64).sum();
+    let all_of_it: u64 = step.outputs.iter().map(|&id| buffer(id).own_bytes() as u64).sum();
     let written = match step.work {
         Work::ClearHalo => step.outputs.iter().map(|&id| frame(buffer(id))).sum(),
         // A part of the output, as large as the input.

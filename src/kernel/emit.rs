@@ -63,7 +63,9 @@ fn kernel(step: &Step, operands: &Operands, target: &Target) -> Kernel {
     let kernel = match (&step.work, &inputs[..], &outputs[..]) {
         (Work::Op(op), _, _) => schedule::op(op, lanes, name, inputs, outputs),
         (Work::Copy, [x], [y]) => Some(schedule::copy(lanes, name, x, y)),
-        (Work::CopyInto { start }, [x], [y]) => Some(schedule::copy(lanes, name, x, &y.channels(*start, x.dims[1]))),
+        (Work::CopyInto { start, .. }, [x], [y]) => {
+            Some(schedule::copy(lanes, name, x, &y.channels(*start, x.dims[1])))
+        }
         (Work::ClearHalo, [], [x]) => Some(schedule::fill_halo(lanes, name, x)),
         (Work::Conv(work), [x, weights, operands @ ..], [y]) => {
             Some(schedule::conv::conv(target, name, work, [x, weights, y], operands))

@@ -1,6 +1,6 @@
 //! Places in the arena by lifetime.
 
-use super::{Buffer, BufferId, Place, Step};
+use super::{Buffer, BufferId, Part, Place, Step};
 
 /// Gives every buffer that `in_arena` marks a place, so that buffers alive at the same step do not overlap; returns the
 /// arena's bytes. The largest buffers are placed first, each as low as it fits.
@@ -8,7 +8,7 @@ pub(super) fn place(buffers: &mut [Buffer], steps: &[Step], in_arena: &[bool]) -
     let mut lives: Vec<Option<(usize, usize)>> = vec![None; buffers.len()];
     for (i, step) in steps.iter().enumerate() {
         for &BufferId(b) in step.inputs.iter().chain(&step.outputs) {
-            let whole = buffers[b as usize].part_of.map_or(b, |(whole, _)| whole.0);
+            let whole = buffers[b as usize].part_of.map_or(b, |part| part.whole.0);
             let life = lives[whole as usize].get_or_insert((i, i));
             life.1 = i;
         }
@@ -42,10 +42,10 @@ pub(super) fn place(buffers: &mut [Buffer], steps: &[Step], in_arena: &[bool]) -
 /// Gives every part of a buffer its place, after the buffer has one.
 pub(super) fn place_parts(buffers: &mut [Buffer]) {
     for b in 0..buffers.len() {
-        let Some((whole, distance)) = buffers[b].part_of else { continue };
+        let Some(Part { whole, bytes, .. }) = buffers[b].part_of else { continue };
         buffers[b].place = match buffers[whole.0 as usize].place {
-            Place::Arena(offset) => Place::Arena(offset + distance),
-            Place::State(offset) => Place::State(offset + distance),
+            Place::Arena(offset) => Place::Arena(offset + bytes),
+            Place::State(offset) => Place::State(offset + bytes),
             Place::Port(_) => panic!("bug in netc: a part of the port {}", buffers[whole.0 as usize].name),
         };
     }

@@ -3,11 +3,14 @@
 //! - Image batches are channels-last, inside a halo as wide as the convolutions that read them need. Ports and states
 //!   are row-major, as the program contract says.
 //! - A convolution or matrix product takes along the bias, ReLU, or ReLU mask that alone reads its result.
+//! - The operands of a concatenation of images are made in their places in it, and slices of images are parts of them
+//!   (see [`views`](super::views)).
 //! - An operation that updates a state writes it in place if nothing reads the old contents later.
 
 use super::arena;
 use super::convolution::{Algorithm, Filtered, Method, method, wanted_halos};
-use super::{Buffer, BufferId, Epilogue, Halo, Layout, Place, Plan, Step, Tile, Work};
+use super::views::Views;
+use super::{Buffer, BufferId, Epilogue, Halo, Layout, Part, Place, Plan, Step, Tile, Work};
 use crate::graph::{DType, Def, Graph, Node, NodeId, Op, State, StateId, ValueId};
 use crate::target::Target;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -50,8 +53,10 @@ pub(super) struct Planner<'a> {
     names: HashMap<String, usize>,
     /// Where a value is, once it is made.
     homes: BTreeMap<ValueId, BufferId>,
-    /// Image batches that came as rows, laid out channels-last.
+    /// Image batches that came as rows, laid out channels-last, and those that others are parts of.
     images: BTreeMap<ValueId, BufferId>,
+    /// Which values are parts of others.
+    views: Views,
     /// Nodes whose work an earlier step has taken along.
     fused: BTreeSet<NodeId>,
     offsets: Vec<usize>,
@@ -74,6 +79,7 @@ impl<'a> Planner<'a> {
                 *own = own.union(halo);
             }
         }
+        let views = Views::of_graph(graph, &mut halos);
         let (offsets, state_bytes) = state_layout(&graph.states);
         Planner {
             graph,
@@ -88,6 +94,7 @@ impl<'a> Planner<'a> {
             names: HashMap::new(),
             homes: BTreeMap::new(),
             images: BTreeMap::new(),
+            views,
             fused: BTreeSet::new(),
             offsets,
             state_bytes,
@@ -184,10 +191,36 @@ impl<'a> Planner<'a> {
             self.homes.insert(value, home);
             return home;
         }
-        let home = self.buffer(&v.name, v.dtype, &v.shape, layout, place);
-        self.clear_halo(home, &v.name);
+        let home = match layout {
+            Layout::ChannelsLast(_) => self.images_of(value),
+            Layout::Rows => self.buffer(&v.name, v.dtype, &v.shape, layout, place),
+        };
         self.homes.insert(value, home);
         home
+    }
+
+    /// The channels-last buffer of a value: a new one, with a cleared halo, or its part of the value that it is in.
+    fn images_of(&mut self, value: ValueId) -> BufferId {
+        let v = &self.graph.values[value.0 as usize];
+        let Some((root, start)) = self.views.of(value) else {
+            if let Some(&images) = self.images.get(&value) {
+                return images;
+            }
+            let layout = Layout::ChannelsLast(self.halos[value.0 as usize]);
+            let images = self.buffer(&v.name, v.dtype, &v.shape, layout, None);
+            self.clear_halo(images, &v.name);
+            self.images.insert(value, images);
+            return images;
+        };
+        let whole = self.images_of(root);
+        let mut part = self.buffers[whole.0 as usize].clone();
+        let pitch = part.pitch();
+        part.name.clone_from(&v.name);
+        part.dims.clone_from(&v.shape);
+        part.part_of = Some(Part { whole, bytes: start * part.element_bytes(), pitch });
+        self.buffers.push(part);
+        self.in_arena.push(false);
+        BufferId(self.buffers.len() as u32 - 1)
     }
 
     /// The state that a result can be written to directly.
@@ -283,10 +316,17 @@ impl<'a> Planner<'a> {
                 let output = self.result(id, node.outputs[0]);
                 let mut start = 0;
                 for (part, input) in inputs.into_iter().enumerate() {
-                    let work = Work::CopyInto { start };
-                    self.step(&format!("{name}_{part}"), &[&node.layer], [0, 0], work, vec![input], vec![output]);
+                    if let Some(because) = self.views.elsewhere(id, part) {
+                        let work = Work::CopyInto { start, because };
+                        self.step(&format!("{name}_{part}"), &[&node.layer], [0, 0], work, vec![input], vec![output]);
+                    }
                     start += self.buffers[input.0 as usize].dims[1];
                 }
+            }
+            Op::Slice { .. } if self.views.of(node.outputs[0]).is_some() => {
+                self.operand(node.inputs[0]);
+                let part = self.images_of(node.outputs[0]);
+                self.homes.insert(node.outputs[0], part);
             }
             Op::Initialize(_)
             | Op::AddBias
@@ -434,7 +474,7 @@ fn step_name(node: &Node) -> String {
 
 /// Whether an operation's four-dimensional results are laid out channels-last: image batches inside a function, not
 /// weights, nor the result of preprocessing, which goes to the caller.
-fn makes_images(op: &Op) -> bool {
+pub(super) fn makes_images(op: &Op) -> bool {
     !matches!(
         op,
         Op::Normalize { .. } | Op::ConvWeightGrad(_) | Op::SgdUpdate(_) | Op::AdamUpdate(_) | Op::Initialize(_)

@@ -2,7 +2,7 @@
 
 use super::choose::Planner;
 use super::winograd::{Extent, Images, Polyphase, TransformedWeights, WeightSums, Winograd, before, divisors};
-use super::{BufferId, ConvWork, Halo, Layout, PackedWeights, Tile, WinogradWork, Work, input_grad_halo};
+use super::{BufferId, ConvWork, Halo, Layout, PackedWeights, Part, Tile, WinogradWork, Work, input_grad_halo};
 use crate::graph::{ConvGeometry, DType, Graph, Node, NodeId, Op, ValueId};
 use crate::target::Target;
 
@@ -300,7 +300,9 @@ impl Planner<'_> {
         let mut buffer = self.buffers[whole.0 as usize].clone();
         buffer.dims[0] /= parts;
         buffer.name = format!("{}.part{part}", buffer.name);
-        buffer.part_of = Some((whole, part * buffer.len() * 4));
+        let distance = part * buffer.dims[0] * buffer.strides()[0] * buffer.element_bytes();
+        let (whole, before) = buffer.part_of.map_or((whole, 0), |outer| (outer.whole, outer.bytes));
+        buffer.part_of = Some(Part { whole, bytes: before + distance, pitch: buffer.pitch() });
         self.buffers.push(buffer);
         self.in_arena.push(false);
         BufferId(self.buffers.len() as u32 - 1)

@@ -12,6 +12,7 @@ mod taps;
 pub mod text;
 mod tile;
 pub mod verify;
+mod views;
 mod winograd;
 
 pub use choose::{plan, state_layout};
@@ -62,8 +63,19 @@ pub struct Buffer {
     pub layout: Layout,
     /// Where it lies.
     pub place: Place,
-    /// Some of the images of another buffer, in its memory: that buffer and the distance in bytes.
-    pub part_of: Option<(BufferId, usize)>,
+    /// What it is a part of, if it lies in the memory of another buffer.
+    pub part_of: Option<Part>,
+}
+
+/// Some of the images of a channels-last buffer, some of their channels, or both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// The buffer that has them all; it is a part of none.
+    pub whole: BufferId,
+    /// Bytes from its start to the part's.
+    pub bytes: usize,
+    /// Its channels: the elements from one pixel to the next.
+    pub pitch: usize,
 }
 
 /// How a tensor lies in memory.
@@ -72,6 +84,7 @@ pub enum Layout {
     /// Row-major in the graph's order of dimensions.
     Rows,
     /// An image batch with channels innermost (N, H, W, C), inside a frame of zeros that convolutions read as padding.
+    /// The channels of a [`Part`] have those of the whole buffer between them, from pixel to pixel.
     ChannelsLast(Halo),
 }
 
@@ -129,6 +142,8 @@ pub enum Work {
     CopyInto {
         /// First channel of the output.
         start: usize,
+        /// Why the input was not made there.
+        because: Elsewhere,
     },
     /// Writes zeros into the halo of its one result.
     ClearHalo,
@@ -236,6 +251,19 @@ impl Work {
     }
 }
 
+/// Why an operand of a concatenation is not made in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// It is an input or a state of the function, or becomes a state.
+    Given,
+    /// It is made in the place of another operand, or of another concatenation's.
+    Taken,
+    /// It is part of a tensor that is made as a whole.
+    Cut,
+    /// The tensors are no image batches.
+    Rows,
+}
+
 /// A convolution or its input gradient.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConvWork {
@@ -287,8 +315,8 @@ impl Buffer {
                 strides
             }
             Layout::ChannelsLast(halo) => {
-                let (rows, columns) = halo.around(&self.dims);
-                vec![rows * columns * self.dims[1], 1, columns * self.dims[1], self.dims[1]]
+                let ((rows, columns), pitch) = (halo.around(&self.dims), self.pitch());
+                vec![rows * columns * pitch, 1, columns * pitch, pitch]
             }
         }
     }
@@ -297,18 +325,36 @@ impl Buffer {
     pub fn offset(&self) -> usize {
         match self.layout {
             Layout::Rows => 0,
-            Layout::ChannelsLast(halo) => (halo.top * halo.around(&self.dims).1 + halo.left) * self.dims[1],
+            Layout::ChannelsLast(halo) => (halo.top * halo.around(&self.dims).1 + halo.left) * self.pitch(),
         }
     }
 
-    /// Elements, halo and all.
+    /// Of images, the elements from one pixel to the next.
+    pub fn pitch(&self) -> usize {
+        self.part_of.map_or_else(|| self.dims.get(1).copied().unwrap_or(1), |part| part.pitch)
+    }
+
+    /// Pixels of images, halo and all.
+    fn pixels(&self, halo: Halo) -> usize {
+        let (rows, columns) = halo.around(&self.dims);
+        self.dims[0] * rows * columns
+    }
+
+    /// Elements from its first to its last, halo and all; in a part of the channels those between them, too.
     pub fn len(&self) -> usize {
         match self.layout {
             Layout::Rows => self.dims.iter().product(),
-            Layout::ChannelsLast(halo) => {
-                let (rows, columns) = halo.around(&self.dims);
-                self.dims[0] * self.dims[1] * rows * columns
+            Layout::ChannelsLast(halo) => self.pixels(halo).saturating_sub(1) * self.pitch() + self.dims[1],
+        }
+    }
+
+    /// Bytes of its own elements, halo and all.
+    pub fn own_bytes(&self) -> usize {
+        match self.layout {
+            Layout::ChannelsLast(halo) if self.part_of.is_some() => {
+                self.pixels(halo) * self.dims[1] * self.element_bytes()
             }
+            Layout::Rows | Layout::ChannelsLast(_) => self.bytes(),
         }
     }
 
@@ -319,11 +365,15 @@ impl Buffer {
 
     /// Bytes that it takes, a multiple of 64.
     pub fn bytes(&self) -> usize {
-        let element = match self.dtype {
+        (self.len() * self.element_bytes()).next_multiple_of(64)
+    }
+
+    /// Bytes of an element.
+    pub fn element_bytes(&self) -> usize {
+        match self.dtype {
             DType::F32 | DType::I32 => 4,
             DType::U8 => 1,
-        };
-        (self.len() * element).next_multiple_of(64)
+        }
     }
 }
 
@@ -347,7 +397,7 @@ impl Halo {
 impl Plan {
     /// The buffer whose memory a buffer is in: itself, or what it is a part of.
     pub fn whole(&self, buffer: BufferId) -> BufferId {
-        self.buffers[buffer.0 as usize].part_of.map_or(buffer, |(whole, _)| whole)
+        self.buffers[buffer.0 as usize].part_of.map_or(buffer, |part| part.whole)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The plan as text: buffers with layout and place, steps with their work, in order.
 
-use super::{Buffer, BufferId, Division, Epilogue, Halo, Images, Layout, Place, Plan, Step, Tile, Winograd, Work};
+use super::{
+    Buffer, BufferId, Division, Elsewhere, Epilogue, Halo, Images, Layout, Place, Plan, Step, Tile, Winograd, Work,
+};
 use std::fmt::Write;
 
 /// The plan as text.
@@ -40,7 +42,11 @@ fn print_buffer(buffer: &Buffer) -> String {
         Place::State(offset) => format!("state+{offset}"),
         Place::Port(port) => format!("port {port}"),
     };
-    let part = buffer.part_of.map_or_else(String::new, |_| ", part".to_owned());
+    let part = match buffer.part_of {
+        Some(part) if part.pitch != buffer.dims[1] => format!(", part of {} channels", part.pitch),
+        Some(_) => ", part".to_owned(),
+        None => String::new(),
+    };
     format!("buffer %{}: {}[{}] {layout} at {place}{part}", buffer.name, buffer.dtype, dims.join(","))
 }
 
@@ -79,7 +85,15 @@ fn print_work(work: &Work) -> String {
     match work {
         Work::Op(op) => op.mnemonic().to_owned(),
         Work::Copy => "copy".to_owned(),
-        Work::CopyInto { start } => format!("copy into channel {start}"),
+        Work::CopyInto { start, because } => {
+            let because = match because {
+                Elsewhere::Given => "the caller has it",
+                Elsewhere::Taken => "it is made in another place",
+                Elsewhere::Cut => "it is cut from a whole",
+                Elsewhere::Rows => "it is no image",
+            };
+            format!("copy into channel {start}: {because}")
+        }
         Work::ClearHalo => "clear halo".to_owned(),
         Work::Conv(w) => format!("direct conv [{}]{}", tile(&w.tile), after(&w.epilogue)),
         Work::ConvInputGrad(w) => format!("direct conv input grad [{}]{}", tile(&w.tile), after(&w.epilogue)),

@@ -1,22 +1,25 @@
 //! Checks that a plan is one: what schedules and code generation rely on.
 
 use super::{Buffer, BufferId, Halo, Images, Layout, Place, Plan, Step, Work};
+use std::ops::Range;
 
 /// Checks the invariants of a plan; the errors say where each is broken.
 ///
 /// 1. Steps' names are unique and valid in C identifiers.
 /// 2. Buffers lie within the arena or the state block, at multiples of 64 bytes.
 /// 3. Buffers of the arena that are alive at the same step do not overlap.
-/// 4. A step reads a buffer of the arena only after a step has written it; of a buffer with a halo, only after the halo
-///    was cleared.
-/// 5. A part of a buffer lies in it.
-/// 6. The operands of convolutions are channels-last, in a halo at least as wide as the taps reach.
+/// 4. A step reads a buffer of the arena only after steps have written all of its channels; of a buffer with a halo,
+///    only after the halo was cleared.
+/// 5. A part of a buffer lies in it, pixel in pixel: whole images, or some channels of them, in the same halo.
+/// 6. What a step writes it does not read or write as another part of the same buffer.
+/// 7. The operands of convolutions are channels-last, in a halo at least as wide as the taps reach.
 pub fn verify(plan: &Plan) -> Result<(), Vec<String>> {
     let mut errors = Vec::new();
     names(plan, &mut errors);
     places(plan, &mut errors);
     order(plan, &mut errors);
     for step in &plan.steps {
+        apart(plan, step, &mut errors);
         halos(plan, step, &mut errors);
     }
     if errors.is_empty() { Ok(()) } else { Err(errors) }
@@ -41,13 +44,16 @@ fn places(plan: &Plan, errors: &mut Vec<String>) {
     }
     let mut arena: Vec<(usize, usize, (usize, usize), &Buffer)> = Vec::new();
     for (buffer, life) in plan.buffers.iter().zip(lives) {
-        if let Some((whole, distance)) = buffer.part_of {
-            let whole = &plan.buffers[whole.0 as usize];
+        if let Some(part) = buffer.part_of {
+            let whole = &plan.buffers[part.whole.0 as usize];
             let place = match (whole.place, buffer.place) {
                 (Place::Arena(a), Place::Arena(b)) | (Place::State(a), Place::State(b)) => b.checked_sub(a),
                 _ => None,
             };
-            if place != Some(distance) || distance + buffer.len() * 4 > whole.bytes() {
+            let end = part.bytes + buffer.len() * buffer.element_bytes();
+            let like = part.pitch == whole.pitch() && buffer.layout == whole.layout && buffer.dtype == whole.dtype;
+            let inside = end <= whole.bytes() && Extent::of(buffer).channels.end <= part.pitch;
+            if place != Some(part.bytes) || whole.part_of.is_some() || !like || !inside {
                 errors.push(format!("buffer {} does not lie in {}", buffer.name, whole.name));
             }
             continue;
@@ -74,26 +80,89 @@ fn places(plan: &Plan, errors: &mut Vec<String>) {
     }
 }
 
+/// What a buffer is of the whole that it is a part of.
+#[derive(PartialEq)]
+struct Extent {
+    images: Range<usize>,
+    channels: Range<usize>,
+}
+
+impl Extent {
+    /// Of a buffer by itself all of it; of one in rows, whose elements are not told apart, one channel of one image.
+    fn of(buffer: &Buffer) -> Extent {
+        let (Layout::ChannelsLast(_), Some(image)) = (buffer.layout, buffer.strides().first().copied()) else {
+            return Extent { images: 0..1, channels: 0..1 };
+        };
+        let start = buffer.part_of.map_or(0, |part| part.bytes / buffer.element_bytes());
+        let (first_image, first_channel) = (start / image.max(1), start % buffer.pitch().max(1));
+        Extent {
+            images: first_image..first_image + buffer.dims[0],
+            channels: first_channel..first_channel + buffer.dims[1],
+        }
+    }
+
+    fn meets(&self, other: &Extent) -> bool {
+        let meet = |a: &Range<usize>, b: &Range<usize>| a.start < b.end && b.start < a.end;
+        meet(&self.images, &other.images) && meet(&self.channels, &other.channels)
+    }
+}
+
+/// What a step writes of an output.
+fn written(plan: &Plan, step: &Step, output: BufferId) -> Extent {
+    let buffer = |id: BufferId| &plan.buffers[id.0 as usize];
+    let mut extent = Extent::of(buffer(output));
+    if let (Work::CopyInto { start, .. }, [input]) = (&step.work, &step.inputs[..])
+        && buffer(output).layout != Layout::Rows
+    {
+        let first = extent.channels.start + start;
+        extent.channels = first..first + buffer(*input).dims[1];
+    }
+    extent
+}
+
+fn apart(plan: &Plan, step: &Step, errors: &mut Vec<String>) {
+    let buffer = |id: BufferId| &plan.buffers[id.0 as usize];
+    for (at, &output) in step.outputs.iter().enumerate() {
+        let extent = written(plan, step, output);
+        let others = step.inputs.iter().chain(&step.outputs[at + 1..]);
+        for &other in others.filter(|&&b| b != output && plan.whole(b) == plan.whole(output)) {
+            if extent.meets(&Extent::of(buffer(other))) {
+                let (a, b) = (&buffer(output).name, &buffer(other).name);
+                errors.push(format!("step {} writes {a}, which is in part {b}", step.name));
+            }
+        }
+    }
+}
+
 fn order(plan: &Plan, errors: &mut Vec<String>) {
-    let mut written = vec![false; plan.buffers.len()];
+    // By channel, of each whole buffer.
+    let mut made: Vec<Vec<bool>> = plan.buffers.iter().map(|b| vec![false; Extent::of(b).channels.len()]).collect();
     let mut cleared = vec![false; plan.buffers.len()];
     for step in &plan.steps {
         for &id in &step.inputs {
-            let BufferId(b) = plan.whole(id);
-            let buffer = &plan.buffers[b as usize];
+            let BufferId(whole) = plan.whole(id);
+            let buffer = &plan.buffers[whole as usize];
             let framed = !matches!(
                 buffer.layout,
                 Layout::Rows | Layout::ChannelsLast(Halo { top: 0, bottom: 0, left: 0, right: 0 })
             );
-            if matches!(buffer.place, Place::Arena(_)) && !(written[b as usize] && (cleared[b as usize] || !framed)) {
-                errors.push(format!("step {} reads {} before it is whole", step.name, buffer.name));
+            let channels = Extent::of(&plan.buffers[id.0 as usize]).channels;
+            let whole_there = made[whole as usize].get(channels).is_some_and(|made| made.iter().all(|made| *made));
+            if matches!(buffer.place, Place::Arena(_)) && !(whole_there && (cleared[whole as usize] || !framed)) {
+                let name = &plan.buffers[id.0 as usize].name;
+                errors.push(format!("step {} reads {name} before it is whole", step.name));
             }
         }
         for &id in &step.outputs {
-            let BufferId(b) = plan.whole(id);
+            let BufferId(whole) = plan.whole(id);
             match step.work {
-                Work::ClearHalo => cleared[b as usize] = true,
-                _ => written[b as usize] = true,
+                Work::ClearHalo => cleared[whole as usize] = true,
+                _ => {
+                    let channels = written(plan, step, id).channels;
+                    if let Some(made) = made[whole as usize].get_mut(channels) {
+                        made.fill(true);
+                    }
+                }
             }
         }
     }

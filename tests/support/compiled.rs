@@ -5,7 +5,7 @@ use netc::graph::interpret::{Data, Outcome, Tensor};
 use netc::graph::{DType, Graph};
 use netc::kernel::interpret::{Memory, Order, run_in_order};
 use netc::kernel::{self, Kernel};
-use netc::plan::{self, Algorithm, Place, Plan};
+use netc::plan::{self, Algorithm, Buffer, Part, Place, Plan};
 use netc::target::Target;
 use netc_runtime::program::{Context, EntryPoint, ParallelBody};
 use std::cell::OnceCell;
@@ -17,6 +17,17 @@ fn part(memory: &Memory, start: usize, len: usize) -> Memory {
         Memory::F32(x) => Memory::F32(x[start..start + len].to_vec()),
         Memory::I32(x) => Memory::I32(x[start..start + len].to_vec()),
         Memory::U8(x) => Memory::U8(x[start..start + len].to_vec()),
+    }
+}
+
+/// Writes a part's own channels, and what else is in its whole it leaves.
+fn put_part(whole: &mut Memory, buffer: &Buffer, of: Part, contents: Memory) {
+    let start = of.bytes / 4;
+    let own = |i: &usize| i % of.pitch < buffer.dims[1];
+    match (whole, contents) {
+        (Memory::F32(to), Memory::F32(from)) => (0..from.len()).filter(own).for_each(|i| to[start + i] = from[i]),
+        (Memory::I32(to), Memory::I32(from)) => (0..from.len()).filter(own).for_each(|i| to[start + i] = from[i]),
+        (to, from) => panic!("a part of {to:?} is {from:?}"),
     }
 }
 
@@ -76,14 +87,16 @@ impl Planned {
                 .iter()
                 .map(|b| match buffers[b.0 as usize].part_of {
                     None => memory[b.0 as usize].clone(),
-                    Some((whole, bytes)) => part(&memory[whole.0 as usize], bytes / 4, buffers[b.0 as usize].len()),
+                    Some(of) => part(&memory[of.whole.0 as usize], of.bytes / 4, buffers[b.0 as usize].len()),
                 })
                 .collect();
             run_in_order(kernel, &mut own, order).unwrap_or_else(|e| panic!("{e}"));
             for (b, contents) in operands.iter().zip(own) {
-                if step.outputs.contains(b) {
-                    assert!(buffers[b.0 as usize].part_of.is_none(), "parts are only read");
-                    memory[b.0 as usize] = contents;
+                let buffer = &buffers[b.0 as usize];
+                match buffer.part_of {
+                    _ if !step.outputs.contains(b) => {}
+                    None => memory[b.0 as usize] = contents,
+                    Some(of) => put_part(&mut memory[of.whole.0 as usize], buffer, of, contents),
                 }
             }
         }
