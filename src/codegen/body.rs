@@ -11,7 +11,9 @@ use inkwell::builder::BuilderError;
 use inkwell::context::Context;
 use inkwell::module::{Linkage, Module};
 use inkwell::types::{BasicMetadataTypeEnum, BasicType, BasicTypeEnum};
-use inkwell::values::{BasicValue, BasicValueEnum, FunctionValue, InstructionOpcode, IntValue, PointerValue};
+use inkwell::values::{
+    BasicMetadataValueEnum, BasicValue, BasicValueEnum, FunctionValue, InstructionOpcode, IntValue, PointerValue,
+};
 use inkwell::{AddressSpace, GlobalVisibility, IntPredicate};
 
 type Emit<T> = Result<T, BuilderError>;
@@ -47,6 +49,14 @@ pub(super) fn attribute_target<'ctx>(context: &'ctx Context, function: FunctionV
     function.add_attribute(AttributeLoc::Function, context.create_enum_attribute(nounwind, 0));
 }
 
+/// Says of the first parameters, the global buffers and the scratch block, that they do not overlap.
+fn attribute_buffers<'ctx>(context: &'ctx Context, function: FunctionValue<'ctx>, globals: usize) {
+    let noalias = Attribute::get_named_enum_kind_id("noalias");
+    for i in 0..=globals as u32 {
+        function.add_attribute(AttributeLoc::Param(i), context.create_enum_attribute(noalias, 0));
+    }
+}
+
 /// Emits `kernel` as the function `name`.
 pub(super) fn emit<'ctx>(context: &'ctx Context, module: &Module<'ctx>, name: &str, kernel: &Kernel, target: &Target) {
     if let Err(error) = try_emit(context, module, name, kernel, target) {
@@ -64,13 +74,38 @@ fn try_emit<'ctx>(
     let globals = kernel.buffers.iter().filter(|b| matches!(b.space, Space::Global(_))).count();
     let function = declare(context, module, name, globals);
     attribute_target(context, function, target);
-    let noalias = Attribute::get_named_enum_kind_id("noalias");
-    for i in 0..=globals as u32 {
-        function.add_attribute(AttributeLoc::Param(i), context.create_enum_attribute(noalias, 0));
-    }
+    attribute_buffers(context, function, globals);
     let builder = context.create_builder();
     builder.position_at_end(context.append_basic_block(function, "entry"));
+    let math = Math { context, module, builder: &builder };
+    let zero = context.i64_type().const_zero();
+    let range = [1, 2].map(|k| function.get_nth_param(globals as u32 + k).map_or(zero, |p| p.into_int_value()));
+    let mut body = Body {
+        kernel,
+        target,
+        function,
+        pointers: pointers(kernel, function, &math)?,
+        math,
+        vars: vec![zero; kernel.vars.len()],
+        scope: Vec::new(),
+        phases: Some(0),
+        locals: vec![None; kernel.locals as usize],
+        lane: None,
+        range,
+    };
+    body.block(&kernel.body)?;
+    builder.build_return(None)?;
+    Ok(())
+}
 
+/// The address of each buffer in `function`, whose first parameters are the global buffers and the scratch block.
+fn pointers<'ctx>(
+    kernel: &Kernel,
+    function: FunctionValue<'ctx>,
+    math: &Math<'_, 'ctx>,
+) -> Emit<Vec<PointerValue<'ctx>>> {
+    let Math { context, builder, .. } = *math;
+    let globals = kernel.buffers.iter().filter(|b| matches!(b.space, Space::Global(_))).count();
     let scratch = function.get_nth_param(globals as u32).map(BasicValueEnum::into_pointer_value);
     let mut scratch_offset = 0u64;
     let mut pointers = Vec::new();
@@ -100,31 +135,42 @@ fn try_emit<'ctx>(
         };
         pointers.push(pointer.unwrap_or_else(|| panic!("bug in netc: kernel {} has no {}", kernel.name, buffer.name)));
     }
-    let zero = context.i64_type().const_zero();
-    let range = [1, 2].map(|k| function.get_nth_param(globals as u32 + k).map_or(zero, |p| p.into_int_value()));
-    let mut body = Body {
-        kernel,
-        function,
-        math: Math { context, module, builder: &builder },
-        pointers,
-        vars: vec![zero; kernel.vars.len()],
-        locals: vec![None; kernel.locals as usize],
-        lane: None,
-        range,
-    };
-    body.block(&kernel.body)?;
-    builder.build_return(None)?;
-    Ok(())
+    Ok(pointers)
+}
+
+/// Whether loops that stand one after the other share no register, and only some of them use any: a product between
+/// transforms of its operands and its result.
+fn are_phases(kernel: &Kernel, statements: &[Stmt]) -> bool {
+    let mut used: Vec<Vec<BufferId>> = Vec::new();
+    for statement in statements {
+        if !matches!(statement, Stmt::For { kind: LoopKind::Serial, .. }) {
+            return false;
+        }
+        let mut registers = Vec::new();
+        statement.each_buffer(&mut |id| {
+            if kernel.buffers[id.0 as usize].space == Space::Register && !registers.contains(&id) {
+                registers.push(id);
+            }
+        });
+        used.push(registers);
+    }
+    let apart = |(i, own): (usize, &Vec<BufferId>)| used[..i].iter().flatten().all(|id| !own.contains(id));
+    used.iter().any(Vec::is_empty) && !used.iter().all(Vec::is_empty) && used.iter().enumerate().all(apart)
 }
 
 struct Body<'a, 'ctx> {
     kernel: &'a Kernel,
+    target: &'a Target,
     function: FunctionValue<'ctx>,
     math: Math<'a, 'ctx>,
     /// Address of each buffer.
     pointers: Vec<PointerValue<'ctx>>,
     /// Present value of each loop variable; of a vector loop's, its first lane.
     vars: Vec<IntValue<'ctx>>,
+    /// The variables of the enclosing loops that are not expanded.
+    scope: Vec<Var>,
+    /// How many phases have become functions; in one of them, none can.
+    phases: Option<usize>,
     locals: Vec<Option<BasicValueEnum<'ctx>>>,
     /// The enclosing vector loop and its lanes.
     lane: Option<(Var, u32)>,
@@ -134,6 +180,13 @@ struct Body<'a, 'ctx> {
 
 impl<'ctx> Body<'_, 'ctx> {
     fn block(&mut self, statements: &[Stmt]) -> Emit<()> {
+        if let Some(count) = self.phases
+            && self.locals.iter().all(Option::is_none)
+            && are_phases(self.kernel, statements)
+        {
+            self.phases = Some(count + statements.len());
+            return statements.iter().enumerate().try_for_each(|(i, phase)| self.phase(count + i, phase));
+        }
         for statement in statements {
             match statement {
                 Stmt::For { var, begin, end, kind, body } => self.for_loop(*var, begin, end, *kind, body)?,
@@ -144,6 +197,52 @@ impl<'ctx> Body<'_, 'ctx> {
                 Stmt::Store { buffer, index, value } => self.store(*buffer, index, value)?,
             }
         }
+        Ok(())
+    }
+
+    /// Emits a loop as a function and calls it. In one function, LLVM keeps the constants of one phase in registers
+    /// throughout the loops of the others, and spills their sums for want of registers.
+    fn phase(&mut self, number: usize, phase: &Stmt) -> Emit<()> {
+        let Math { context, module, builder } = self.math;
+        let globals = self.kernel.buffers.iter().filter(|b| matches!(b.space, Space::Global(_))).count();
+        let pointer = BasicMetadataTypeEnum::from(context.ptr_type(AddressSpace::default()));
+        let mut params = vec![pointer; globals + 1];
+        params.extend(self.scope.iter().map(|_| BasicMetadataTypeEnum::from(context.i64_type())));
+        let name = format!("{}_phase{number}", self.function.get_name().to_string_lossy());
+        let ty = context.void_type().fn_type(&params, false);
+        let function = module.add_function(&name, ty, Some(Linkage::Internal));
+        attribute_target(context, function, self.target);
+        let noinline = Attribute::get_named_enum_kind_id("noinline");
+        function.add_attribute(AttributeLoc::Function, context.create_enum_attribute(noinline, 0));
+        attribute_buffers(context, function, globals);
+
+        let Some(caller) = builder.get_insert_block() else { return Err(BuilderError::UnsetPosition) };
+        let pointers_here = self.function.get_params().into_iter().take(globals + 1);
+        let vars_here = self.scope.iter().map(|var| self.vars[var.0 as usize].into());
+        let arguments: Vec<BasicMetadataValueEnum> = pointers_here.map(Into::into).chain(vars_here).collect();
+        builder.build_call(function, &arguments, "")?;
+
+        builder.position_at_end(context.append_basic_block(function, "entry"));
+        let mut vars = vec![context.i64_type().const_zero(); self.kernel.vars.len()];
+        for (var, param) in self.scope.iter().zip(function.get_param_iter().skip(globals + 1)) {
+            vars[var.0 as usize] = param.into_int_value();
+        }
+        let mut body = Body {
+            kernel: self.kernel,
+            target: self.target,
+            function,
+            pointers: pointers(self.kernel, function, &self.math)?,
+            math: self.math,
+            vars,
+            scope: self.scope.clone(),
+            phases: None,
+            locals: self.locals.iter().map(|_| None).collect(),
+            lane: None,
+            range: self.range,
+        };
+        body.block(std::slice::from_ref(phase))?;
+        builder.build_return(None)?;
+        builder.position_at_end(caller);
         Ok(())
     }
 
@@ -191,7 +290,9 @@ impl<'ctx> Body<'_, 'ctx> {
         let phi = builder.build_phi(context.i64_type(), &name)?;
         let value = phi.as_basic_value().into_int_value();
         self.vars[var.0 as usize] = value;
+        self.scope.push(var);
         self.block(body)?;
+        self.scope.pop();
         let next = builder.build_int_nsw_add(value, self.i64(1), "")?;
         let Some(last) = builder.get_insert_block() else { return Err(BuilderError::UnsetPosition) };
         phi.add_incoming(&[(&begin, before), (&next, last)]);

@@ -16,6 +16,7 @@ use inkwell::{FloatPredicate, IntPredicate};
 type Emit<T> = Result<T, BuilderError>;
 type Value<'ctx> = BasicValueEnum<'ctx>;
 
+#[derive(Clone, Copy)]
 pub(super) struct Math<'a, 'ctx> {
     pub context: &'ctx Context,
     pub module: &'a Module<'ctx>,

@@ -404,6 +404,38 @@ impl Index {
     }
 }
 
+impl Stmt {
+    /// Calls `visit` with every buffer that it loads from or stores to, as often as it does.
+    pub fn each_buffer(&self, visit: &mut impl FnMut(BufferId)) {
+        match self {
+            Stmt::For { body, .. } => body.iter().for_each(|statement| statement.each_buffer(visit)),
+            Stmt::Let { value, .. } => value.each_load(&mut |buffer, _, _| visit(buffer)),
+            Stmt::Store { buffer, value, .. } => {
+                value.each_load(&mut |buffer, _, _| visit(buffer));
+                visit(*buffer);
+            }
+        }
+    }
+}
+
+impl Expr {
+    /// Calls `visit` with buffer, index and whether it is a gather's, for every load in the value.
+    pub fn each_load<'k>(&'k self, visit: &mut impl FnMut(BufferId, &'k Index, bool)) {
+        match self {
+            Expr::F32(_) | Expr::I32(_) | Expr::Local(_) | Expr::Index(_) => {}
+            Expr::Load(buffer, index) => visit(*buffer, index, false),
+            Expr::Gather(buffer, index, offset) => {
+                offset.each_load(visit);
+                visit(*buffer, index, true);
+            }
+            Expr::Unary(_, a) => a.each_load(visit),
+            Expr::Binary(_, a, b) | Expr::Compare(_, a, b) => [a, b].into_iter().for_each(|e| e.each_load(visit)),
+            Expr::MulAdd(a, b, c) | Expr::Select(a, b, c) => [a, b, c].into_iter().for_each(|e| e.each_load(visit)),
+            Expr::Random { key, counter, .. } => key.iter().chain(counter.iter()).for_each(|e| e.each_load(visit)),
+        }
+    }
+}
+
 /// Shorthand for building expressions.
 impl Expr {
     /// A load.

@@ -96,31 +96,6 @@ fn constant(index: &Index) -> Option<i64> {
     }
 }
 
-/// Calls `visit` with buffer, index and whether it is a gather's, for every load in the value.
-fn each_load<'k>(value: &'k Expr, visit: &mut impl FnMut(BufferId, &'k Index, bool)) {
-    match value {
-        Expr::F32(_) | Expr::I32(_) | Expr::Local(_) | Expr::Index(_) => {}
-        Expr::Load(buffer, index) => visit(*buffer, index, false),
-        Expr::Gather(buffer, index, offset) => {
-            each_load(offset, visit);
-            visit(*buffer, index, true);
-        }
-        Expr::Unary(_, a) => each_load(a, visit),
-        Expr::Binary(_, a, b) | Expr::Compare(_, a, b) => {
-            each_load(a, visit);
-            each_load(b, visit);
-        }
-        Expr::MulAdd(a, b, c) | Expr::Select(a, b, c) => {
-            each_load(a, visit);
-            each_load(b, visit);
-            each_load(c, visit);
-        }
-        Expr::Random { key, counter, .. } => {
-            key.iter().chain(counter.iter()).for_each(|e| each_load(e, visit));
-        }
-    }
-}
-
 impl<'k> Verifier<'k> {
     fn error(&mut self, what: impl std::fmt::Display) {
         let mut place = String::new();

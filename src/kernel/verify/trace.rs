@@ -1,7 +1,6 @@
 //! Walks through a kernel's accesses one by one: the last resort where algebra proves nothing.
 
 use super::super::{BufferId, Expr, Index, Kernel, LoopKind, Space, Stmt, Var};
-use super::each_load;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Accesses and iterations looked at before loops are cut down to their corners.
@@ -109,7 +108,7 @@ impl<'k> Tracer<'k> {
     }
 
     fn loads(&mut self, value: &'k Expr) {
-        each_load(value, &mut |buffer, index, gather| {
+        value.each_load(&mut |buffer, index, gather| {
             if !gather {
                 self.access(buffer, index, false);
             }
