@@ -12,9 +12,9 @@ use netc::kernel::schedule::Tensor;
 use netc::kernel::schedule::conv::conv;
 use netc::kernel::schedule::conv_grad::{conv_input_grad, conv_weight_grad};
 use netc::kernel::schedule::matmul::matmul;
-use netc::kernel::schedule::pack::pack_weights;
+use netc::kernel::schedule::pack::{pack_matrix, pack_weights};
 use netc::kernel::{DType, Kernel, text, verify};
-use netc::plan::{ConvWork, Epilogue, PackedWeights, Tile, input_grad_halo};
+use netc::plan::{ConvWork, Epilogue, MatMulWork, PackedWeights, Tile, input_grad_halo};
 use netc::target::Target;
 use support::{assert_close, numbers, run_compiled};
 
@@ -287,34 +287,63 @@ fn code_of_an_input_gradient_does_not_grow_with_the_stride() {
     }
 }
 
+/// The transpose of a matrix of so many rows.
+fn transpose(matrix: &[f32], rows: usize) -> Vec<f32> {
+    let columns = matrix.len() / rows;
+    (0..matrix.len()).map(|at| matrix[at % rows * columns + at / rows]).collect()
+}
+
+/// All ways to multiply two matrices: operands as they are or transposed, the right one packed or not, the result as it is
+/// or turned.
 #[test]
 fn matrix_products() {
+    let sizes = [(5, 7, 3), (1, 40, 150), (30, 64, 300), (17, 10, 1), (150, 290, 20)];
     for target in targets() {
-        for (i, (m, n, k)) in
-            [(5, 7, 3), (128, 32, 300), (1, 40, 150), (3, 33, 64), (30, 64, 513), (17, 10, 1), (4, 100, 256)]
-                .into_iter()
-                .enumerate()
-        {
-            for transposed in [[false, false], [false, true], [true, false], [true, true]] {
-                let (a, b) = (numbers(i as u64, m * k), numbers(90 + i as u64, n * k));
-                let a_at = |r: usize, c: usize| if transposed[0] { a[c * m + r] } else { a[r * k + c] };
-                let b_at = |r: usize, c: usize| if transposed[1] { b[c * k + r] } else { b[r * n + c] };
-                let expected: Vec<f32> = (0..m * n)
-                    .map(|at| {
-                        let sum: f64 = (0..k).map(|s| f64::from(a_at(at / n, s)) * f64::from(b_at(s, at % n))).sum();
-                        sum as f32
-                    })
-                    .collect();
-                let dims = |t: bool, r: usize, c: usize| if t { [c, r] } else { [r, c] };
-                let tensors = [
-                    &Tensor::rows(&dims(transposed[0], m, k)),
-                    &Tensor::rows(&dims(transposed[1], k, n)),
-                    &Tensor::rows(&[m, n]),
-                ];
-                let kernel = matmul(&target, "matmul", transposed, Tile::choose(&target, m, n), tensors, &[], &[]);
-                let memory = [Memory::F32(a.clone()), Memory::F32(b.clone()), Memory::F32(vec![f32::NAN; m * n])];
-                let what = format!("{m}x{n}x{k} {transposed:?} on {}", target.cpu);
-                assert_close(&what, &run(&kernel, &memory, &target), &expected, 1e-5);
+        for (i, (m, n, k)) in sizes.into_iter().enumerate() {
+            let (a, b) = (numbers(i as u64, m * k), numbers(90 + i as u64, n * k));
+            let bias = numbers(70 + i as u64, m.max(n));
+            let product: Vec<f32> = (0..m * n)
+                .map(|at| {
+                    (0..k).map(|s| f64::from(a[at / n * k + s]) * f64::from(b[s * n + at % n])).sum::<f64>() as f32
+                })
+                .collect();
+            let tile = Tile::choose(&target, m, n);
+            let packed_len = PackedWeights::new(1, n, k, [1, 1], tile.columns()).len();
+            for (from, transposed) in [(b.clone(), false), (transpose(&b, k), true)] {
+                let dims = if transposed { [n, k] } else { [k, n] };
+                let kernel = pack_matrix(target.lanes, "pack", &Tensor::rows(&dims), transposed, tile.columns());
+                let packed = run(&kernel, &[Memory::F32(from), Memory::F32(vec![f32::NAN; packed_len])], &target);
+                for (at, x) in packed.iter().enumerate() {
+                    let (row, column) =
+                        (at / tile.columns() % k, at / (k * tile.columns()) * tile.columns() + at % tile.columns());
+                    assert_eq!(
+                        *x,
+                        if column < n { b[row * n + column] } else { 0.0 },
+                        "{m}x{n}x{k} {transposed}: {at}"
+                    );
+                }
+                // One of the two packed matrices, which are the same, is enough.
+                for way in 0..if transposed { 8 } else { 0 } {
+                    let [transposed, packs, turned] = [way & 1 > 0, way & 2 > 0, way & 4 > 0];
+                    let epilogue = vec![Epilogue::Bias, Epilogue::Relu];
+                    let work = MatMulWork { transposed, packed: packs, turned, tile, epilogue };
+                    let left = if transposed { [k, m] } else { [m, k] };
+                    let right = if packs { Tensor::rows(&[packed_len]) } else { Tensor::rows(&[k, n]) };
+                    let (dims, expected) =
+                        if turned { ([n, m], transpose(&product, m)) } else { ([m, n], product.clone()) };
+                    let expected: Vec<f32> =
+                        expected.iter().enumerate().map(|(at, y)| (y + bias[at % dims[1]]).max(0.0)).collect();
+                    let tensors = [&Tensor::rows(&left), &right, &Tensor::rows(&dims)];
+                    let kernel = matmul(&target, "matmul", &work, tensors, &[Tensor::rows(&[dims[1]])]);
+                    let memory = [
+                        Memory::F32(if transposed { transpose(&a, m) } else { a.clone() }),
+                        Memory::F32(if packs { packed.clone() } else { b.clone() }),
+                        Memory::F32(bias[..dims[1]].to_vec()),
+                        Memory::F32(vec![f32::NAN; m * n]),
+                    ];
+                    let what = format!("{m}x{n}x{k} {work:?} on {}", target.cpu);
+                    assert_close(&what, &run(&kernel, &memory, &target), &expected, 1e-5);
+                }
             }
         }
     }

@@ -101,9 +101,11 @@ fn kernel(step: &Step, operands: &Operands, target: &Target) -> Kernel {
         (Work::WinogradGradientWeights { form, phases, sums }, [from], [dweight]) => {
             Some(schedule::winograd::gradient_weights(target, name, form, phases, sums, [from, dweight]))
         }
-        (Work::MatMul { transpose_a, transpose_b, tile, epilogue }, [a, b, operands @ ..], [y]) => {
-            let transposed = [*transpose_a, *transpose_b];
-            Some(schedule::matmul::matmul(target, name, transposed, *tile, [a, b, y], epilogue, operands))
+        (Work::PackMatrix { transposed, columns }, [matrix], [_]) => {
+            Some(schedule::pack::pack_matrix(lanes, name, matrix, *transposed, *columns))
+        }
+        (Work::MatMul(work), [left, right, operands @ ..], [y]) => {
+            Some(schedule::matmul::matmul(target, name, work, [left, right, y], operands))
         }
         _ => None,
     };

@@ -10,7 +10,7 @@
 use super::arena;
 use super::convolution::{Algorithm, Filtered, Method, method, wanted_halos};
 use super::views::Views;
-use super::{Buffer, BufferId, Epilogue, Halo, Layout, Part, Place, Plan, Step, Tile, Work};
+use super::{Buffer, BufferId, Epilogue, Halo, Layout, Part, Place, Plan, Step, Work};
 use crate::graph::{DType, Def, Graph, Node, NodeId, Op, State, StateId, ValueId};
 use crate::target::Target;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -289,18 +289,7 @@ impl<'a> Planner<'a> {
             Op::Conv(geometry) => self.conv(id, node, geometry, &name, false),
             Op::ConvInputGrad(geometry) => self.conv(id, node, geometry, &name, true),
             Op::ConvWeightGrad(geometry) => self.weight_grad(id, node, geometry, &name),
-            Op::MatMul { transpose_a, transpose_b } => {
-                let (last, epilogue, operands, layers) = self.fuse(id, 2);
-                let shape = self.shape(node.outputs[0]);
-                let depth = self.shape(node.inputs[0])[usize::from(!*transpose_a)];
-                let tile = Tile::choose(self.target, shape[0], shape[1]);
-                let mut inputs = vec![self.home(node.inputs[0]), self.home(node.inputs[1])];
-                inputs.extend(operands.into_iter().map(|v| self.home(v)));
-                let macs = (shape[0] * shape[1] * depth) as u64;
-                let output = self.fused_result(id, last);
-                let work = Work::MatMul { transpose_a: *transpose_a, transpose_b: *transpose_b, tile, epilogue };
-                self.step(&name, &layers, [macs, macs], work, inputs, vec![output]);
-            }
+            Op::MatMul { transpose_a, transpose_b } => self.product(id, node, [*transpose_a, *transpose_b], &name),
             Op::Reshape => {
                 let input = self.home(node.inputs[0]);
                 let output = self.result(id, node.outputs[0]);

@@ -288,7 +288,7 @@ impl Planner<'_> {
     }
 
     /// A buffer of plain numbers.
-    fn numbers(&mut self, name: &str, len: usize) -> BufferId {
+    pub(super) fn numbers(&mut self, name: &str, len: usize) -> BufferId {
         self.buffer(name, DType::F32, &[len], Layout::Rows, None)
     }
 

@@ -8,6 +8,7 @@ mod arena;
 mod choose;
 mod convolution;
 mod prepare;
+mod product;
 mod taps;
 pub mod text;
 mod tile;
@@ -214,17 +215,15 @@ pub enum Work {
         /// Layout of the sums.
         sums: WeightSums,
     },
-    /// Matrix product: (a, b, epilogue operands…) → (y).
-    MatMul {
-        /// Use aᵀ.
-        transpose_a: bool,
-        /// Use bᵀ.
-        transpose_b: bool,
-        /// Register tile.
-        tile: Tile,
-        /// What happens to each element before it is stored.
-        epilogue: Vec<Epilogue>,
+    /// A matrix to [`PackedWeights`] of one group and one tap: its columns or, transposed, its rows in blocks.
+    PackMatrix {
+        /// Whether rows become columns.
+        transposed: bool,
+        /// Columns in a block.
+        columns: usize,
     },
+    /// Matrix product: (left, right, epilogue operands…) → (y).
+    MatMul(MatMulWork),
 }
 
 impl Work {
@@ -232,6 +231,7 @@ impl Work {
     pub fn rearranges(&self) -> bool {
         match self {
             Work::PackWeights { .. }
+            | Work::PackMatrix { .. }
             | Work::TransformWeights { .. }
             | Work::Polyphase { .. }
             | Work::TransformImages { .. }
@@ -246,7 +246,7 @@ impl Work {
             | Work::Winograd(_)
             | Work::WinogradProduct(_)
             | Work::WinogradGradientWeights { .. }
-            | Work::MatMul { .. } => false,
+            | Work::MatMul(_) => false,
         }
     }
 }
@@ -286,6 +286,21 @@ pub struct WinogradWork {
     pub before: [usize; 2],
     /// Channels read, over all groups.
     pub inner: usize,
+    /// Register tile.
+    pub tile: Tile,
+    /// What happens to each element before it is stored.
+    pub epilogue: Vec<Epilogue>,
+}
+
+/// A matrix product.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MatMulWork {
+    /// Use the transpose of the left operand.
+    pub transposed: bool,
+    /// Whether the right operand is [`PackedWeights`] in blocks of the tile's columns; else its rows lie as they are.
+    pub packed: bool,
+    /// Whether the result is the transpose of the product.
+    pub turned: bool,
     /// Register tile.
     pub tile: Tile,
     /// What happens to each element before it is stored.

@@ -118,9 +118,14 @@ fn print_work(work: &Work) -> String {
         }
         Work::WinogradGradient { tile: t, .. } => format!("weight grad at points [{}]", tile(t)),
         Work::WinogradGradientWeights { form, .. } => format!("weight grad of {}", winograd(form)),
-        Work::MatMul { transpose_a, transpose_b, tile: t, epilogue } => {
-            let mark = |t: bool| if t { "ᵀ" } else { "" };
-            format!("matmul a{}·b{} [{}]{}", mark(*transpose_a), mark(*transpose_b), tile(t), after(epilogue))
+        Work::PackMatrix { transposed: false, columns } => format!("pack matrix by {columns}"),
+        Work::PackMatrix { transposed: true, columns } => format!("pack matrix transposed by {columns}"),
+        Work::MatMul(w) => {
+            let left = if w.transposed { "aᵀ" } else { "a" };
+            let right = if w.packed { "packed b" } else { "b" };
+            let product = format!("{left}·{right}");
+            let product = if w.turned { format!("({product})ᵀ") } else { product };
+            format!("matmul {product} [{}]{}", tile(&w.tile), after(&w.epilogue))
         }
     }
 }

@@ -1,200 +1,325 @@
 //! Matrix products of two-dimensional tensors by register tiles.
 //!
-//! A parallel iteration makes one block of columns of the result. It walks the sum in chunks: the chunk's panel of the
-//! right operand is packed into scratch, then every tile of rows adds its products. The order of a sum depends on
-//! shapes alone. With very few rows there is nothing to reuse, and each element is a dot product instead (`dot`).
+//! A parallel iteration makes one block of rows and columns of the product. It walks the sum in chunks: of both operands
+//! it brings what the block needs of a chunk side by side into scratch, where it stays in a cache while every tile of
+//! the block adds its products. A packed right operand is read where it is: from start to end if one tile is as high as
+//! the block, so that there is one chunk. The order of a sum depends on shapes alone.
 
 use super::Tensor;
-use super::contraction::{Tiles, epilogue};
+use super::contraction::{Finish, Sums, Tiles, epilogue};
 use super::conv::declare_epilogue;
 use crate::kernel::build::{Builder, View};
-use crate::kernel::{Access, DType, Expr, Index, Kernel, LoopKind};
-use crate::plan::{Epilogue, Tile, balanced};
+use crate::kernel::{Access, BufferId, DType, Expr, Index, Kernel, LoopKind};
+use crate::plan::{MatMulWork, balanced};
 use crate::target::Target;
 
-/// Elements of the sum in a chunk: a panel of this many rows stays in the first-level cache.
+/// Elements of the sum in a chunk, at most.
 const CHUNK: usize = 256;
 
-/// y = a·b, operands transposed as marked, then the epilogue.
+/// Rows and columns of a block, at most: a chunk of both operands and the sums take a third of a megabyte.
+const BLOCK: usize = 128;
+
+/// Rows of the left operand that do not displace each other in a cache, however far apart they are.
+const FEW: usize = 4;
+
+/// Blocks that a product has at least, for threads to share, if it is large enough.
+const BLOCKS: usize = 32;
+
+/// y = left·right or its transpose, then the epilogue.
 pub fn matmul(
     target: &Target,
     name: &str,
-    [transpose_a, transpose_b]: [bool; 2],
-    tile: Tile,
-    tensors: [&Tensor; 3],
-    steps: &[Epilogue],
+    work: &MatMulWork,
+    [left, right, y]: [&Tensor; 3],
     operands: &[Tensor],
 ) -> Kernel {
-    let [a, right, y] = tensors;
-    if y.dims[0] < 4 && transpose_b && !transpose_a && right.strides[1] == 1 && a.strides[1] == 1 {
-        return dot(target, name, tensors, steps, operands);
-    }
-    let [height, width] = [y.dims[0], y.dims[1]];
-    let depth = a.dims[usize::from(!transpose_a)];
-    let columns = tile.columns();
+    let columns = work.tile.columns();
+    let [height, width] = if work.turned { [y.dims[1], y.dims[0]] } else { [y.dims[0], y.dims[1]] };
+    let depth = left.dims[usize::from(!work.transposed)];
+    let blocks = Blocks::choose(work, height, width, depth);
     let mut b = Builder::new(name, target.lanes);
-    let a = a.declare(&mut b, "a", Access::Read);
+    let left = left.declare(&mut b, "a", Access::Read);
     let right = right.declare(&mut b, "b", Access::Read);
-    let finish = declare_epilogue(&mut b, steps, operands);
+    let finish = declare_epilogue(&mut b, &work.epilogue, operands);
     let y = y.declare(&mut b, "y", Access::Write);
-    let (chunks, longer) = balanced(depth, CHUNK);
-    let panel = b.scratch("panel", DType::F32, depth.div_ceil(chunks) * columns);
-    let one_chunk = chunks == 1;
-    let partial = (!one_chunk).then(|| b.scratch("partial", DType::F32, height * columns));
-    let spill = (!width.is_multiple_of(columns)).then(|| b.scratch("spill", DType::F32, (tile.rows + 1) * columns));
-    let tiles = Tiles::declare(&mut b, tile, height);
-    b.parallel("block", width.div_ceil(columns), |b, block| {
-        let first = block * columns as i64;
-        let valid = (Index::Const(width as i64) - first.clone()).min(columns);
+    let longest = depth.div_ceil(blocks.chunks);
+    // Rows an odd number of cache lines apart do not contend for the same places of a cache.
+    let pitch = odd_lines(if work.transposed { blocks.rows } else { longest });
+    let copied = if work.transposed { longest } else { blocks.rows } * pitch;
+    let scratch = Scratch {
+        left: blocks.copies_left.then(|| b.scratch("left", DType::F32, copied)),
+        right: (!work.packed).then(|| b.scratch("panels", DType::F32, longest * blocks.panels * columns)),
+        partial: (blocks.chunks > 1).then(|| b.scratch("partial", DType::F32, blocks.rows * blocks.panels * columns)),
+        spill: (!width.is_multiple_of(columns)).then(|| b.scratch("spill", DType::F32, (work.tile.rows + 1) * columns)),
+        pitch,
+    };
+    let product = Product { work, left, right, y, finish, scratch, blocks, width, depth };
+    let (whole, rest) = (height / blocks.rows, height % blocks.rows);
+    let whole_tiles = (whole > 0).then(|| Tiles::declare(&mut b, work.tile, blocks.rows));
+    let rest_tiles = (rest > 0).then(|| Tiles::declare(&mut b, work.tile, rest));
+    let down = whole + usize::from(rest > 0);
+    let across = width.div_ceil(blocks.panels * columns);
+    b.parallel("block", down * across, |b, p| {
+        let (row, column) = (p.clone() / across as i64, p % across as i64);
+        let row0 = row.clone() * blocks.rows as i64;
+        match (&whole_tiles, &rest_tiles) {
+            (Some(tiles), None) => product.block(b, tiles, blocks.rows, &row0, &column),
+            (None, Some(tiles)) => product.block(b, tiles, rest, &row0, &column),
+            (Some(tiles), Some(narrower)) => {
+                let end = (row.clone() + 1usize).min(whole);
+                b.for_loop("whole", row.clone(), end, LoopKind::Serial, |b, row| {
+                    product.block(b, tiles, blocks.rows, &(row * blocks.rows as i64), &column);
+                });
+                b.for_loop("partial", row.clone().max(whole), row + 1usize, LoopKind::Serial, |b, row| {
+                    product.block(b, narrower, rest, &(row * blocks.rows as i64), &column);
+                });
+            }
+            (None, None) => {}
+        }
+    });
+    b.finish()
+}
+
+/// The least multiple of 16 that holds `len` and is an odd one.
+fn odd_lines(len: usize) -> usize {
+    (len.div_ceil(16) | 1) * 16
+}
+
+/// How a product is divided.
+#[derive(Debug, Clone, Copy)]
+struct Blocks {
+    /// Rows of a block.
+    rows: usize,
+    /// Panels of a block: columns, in tiles.
+    panels: usize,
+    /// Parts of the sum.
+    chunks: usize,
+    /// Whether a block's rows of the left operand are brought side by side.
+    copies_left: bool,
+}
+
+impl Blocks {
+    fn choose(work: &MatMulWork, height: usize, width: usize, depth: usize) -> Blocks {
+        let columns = work.tile.columns();
+        let panels = width.div_ceil(columns);
+        let mut blocks = Blocks {
+            rows: height.min(BLOCK),
+            panels: (BLOCK / columns).clamp(1, panels),
+            chunks: 1,
+            copies_left: false,
+        };
+        let count = |blocks: &Blocks| height.div_ceil(blocks.rows) * panels.div_ceil(blocks.panels);
+        while count(&blocks) < BLOCKS && blocks.panels > 1 {
+            blocks.panels = blocks.panels.div_ceil(2);
+        }
+        while count(&blocks) < BLOCKS && blocks.rows > 2 * work.tile.rows {
+            blocks.rows = blocks.rows.div_ceil(2);
+        }
+        // What is used once is read where it is, and few rows stay in a cache wherever they are.
+        let once = work.packed && blocks.rows <= work.tile.rows;
+        blocks.copies_left = blocks.panels > 1 && blocks.rows > FEW;
+        if !once || blocks.copies_left {
+            (blocks.chunks, _) = balanced(depth, CHUNK);
+        }
+        blocks
+    }
+}
+
+struct Scratch {
+    left: Option<BufferId>,
+    right: Option<BufferId>,
+    /// Sums so far.
+    partial: Option<BufferId>,
+    /// For panels that the last columns do not fill.
+    spill: Option<BufferId>,
+    /// Elements from one row of the left operand's copy to the next.
+    pitch: usize,
+}
+
+struct Product<'a> {
+    work: &'a MatMulWork,
+    left: View,
+    right: View,
+    y: View,
+    finish: Vec<Finish>,
+    scratch: Scratch,
+    blocks: Blocks,
+    width: usize,
+    depth: usize,
+}
+
+/// A chunk of the sum of a block.
+struct Chunk<'a> {
+    /// First row of the block, and how many.
+    row0: &'a Index,
+    rows: usize,
+    /// First panel of the block, and how many.
+    panel0: Index,
+    panels: Index,
+    /// First element of the sum, and how many.
+    k0: Index,
+    len: usize,
+    first: bool,
+    last: bool,
+}
+
+impl Product<'_> {
+    /// One block of the result: `rows` rows from `row0`, the panels of block `column`.
+    fn block(&self, b: &mut Builder, tiles: &Tiles, rows: usize, row0: &Index, column: &Index) {
+        let Blocks { panels, chunks, .. } = self.blocks;
+        let all = self.width.div_ceil(self.work.tile.columns());
+        let panel0 = column.clone() * panels as i64;
+        let count = if all.is_multiple_of(panels) {
+            Index::from(panels)
+        } else {
+            (Index::from(all) - panel0.clone()).min(panels)
+        };
+        let pass = |b: &mut Builder, k0: Index, len: usize, first: bool, last: bool| {
+            let (panel0, panels) = (panel0.clone(), count.clone());
+            self.chunk(b, tiles, &Chunk { row0, rows, panel0, panels, k0, len, first, last });
+        };
         // Chunks of the sum: the longer ones first, then the others.
-        let short = depth / chunks;
+        let (depth, short) = (self.depth, self.depth / chunks);
+        let longer = depth % chunks;
         for (from, count, len) in [(0, longer, short + 1), (longer * (short + 1), chunks - longer, short)] {
             if count == 0 || len == 0 {
                 continue;
             }
             let last = from + count * len == depth;
             let (head, tail) = if last { (count - 1, 1) } else { (count, 0) };
-            let pass = |b: &mut Builder, k0: Index, first_pass: bool, last_pass: bool| {
-                pack_panel(b, &right, transpose_b, panel, [&first, &k0], &valid, len, columns);
-                tiles.each(b, |b, row0, sums| {
-                    let kept = |row: Index, column: Index| (row0.clone() + row) * columns as i64 + column;
-                    match partial {
-                        Some(partial) if !first_pass => sums.set(b, |r, c| Expr::load(partial, kept(r, c))),
-                        _ => sums.set(b, |_, _| Expr::F32(0.0)),
-                    }
-                    b.serial("k", len, |b, k| {
-                        let left = |row: Index| {
-                            let (row, k) = (row0.clone() + row, k0.clone() + k.clone());
-                            Expr::load(a.buffer, a.at(&if transpose_a { [k, row] } else { [row, k] }))
-                        };
-                        let right = |column: Index| Expr::load(panel, k.clone() * columns as i64 + column);
-                        sums.add(b, left, right);
-                    });
-                    let store = |b: &mut Builder, row: Index, column: Index, sum: Expr| {
-                        let at = [row0.clone() + row, first.clone() + column];
-                        let value = epilogue(&finish, sum, &at[1], &at);
-                        b.store(y.buffer, y.at(&at), value);
-                    };
-                    match (partial, spill) {
-                        (Some(partial), _) if !last_pass => {
-                            sums.finish(b, |b, r, c, sum| b.store(partial, kept(r, c), sum));
-                        }
-                        (_, Some(spill)) => sums.finish_partly(b, spill, valid.clone(), store),
-                        (_, None) => sums.finish(b, store),
-                    }
-                });
-            };
             if head > 0 && from == 0 {
-                pass(b, Index::Const(0), true, false);
+                pass(b, Index::Const(0), len, true, false);
             }
             let skipped = usize::from(from == 0);
             if head > skipped {
-                b.serial("chunk", head - skipped, |b, c| pass(b, (c + skipped) * len as i64 + from, false, false));
+                b.serial("chunk", head - skipped, |b, c| {
+                    pass(b, (c + skipped) * len as i64 + from, len, false, false);
+                });
             }
             if tail > 0 {
-                pass(b, Index::Const((depth - len) as i64), depth == len, true);
+                pass(b, Index::Const((depth - len) as i64), len, depth == len, true);
             }
         }
-    });
-    b.finish()
-}
+    }
 
-/// Copies `len` rows of the right operand's block of columns into the panel.
-#[allow(clippy::too_many_arguments, reason = "one panel's coordinates")]
-fn pack_panel(
-    b: &mut Builder,
-    right: &View,
-    transposed: bool,
-    panel: crate::kernel::BufferId,
-    [first, k0]: [&Index; 2],
-    valid: &Index,
-    len: usize,
-    columns: usize,
-) {
-    let lanes = b.lanes;
-    let at = |k: Index, column: Index| {
-        let (k, column) = (k0.clone() + k, first.clone() + column);
-        right.at(&if transposed { [column, k] } else { [k, column] })
-    };
-    if transposed {
-        b.for_loop("column", 0usize, valid.clone(), LoopKind::Serial, |b, column| {
-            b.vectors("k", len, |b, k| {
-                let value = Expr::load(right.buffer, at(k.clone(), column.clone()));
-                b.store(panel, k * columns as i64 + column.clone(), value);
+    fn chunk(&self, b: &mut Builder, tiles: &Tiles, chunk: &Chunk) {
+        self.copy_left(b, chunk);
+        self.copy_right(b, chunk);
+        let whole = Index::from(1usize);
+        if chunk.panels == whole {
+            return self.panel(b, tiles, chunk, &Index::Const(0));
+        }
+        b.serial("panel", chunk.panels.clone(), |b, panel| self.panel(b, tiles, chunk, &panel));
+    }
+
+    /// A chunk of the sums of one panel of a block.
+    fn panel(&self, b: &mut Builder, tiles: &Tiles, chunk: &Chunk, panel: &Index) {
+        let columns = self.work.tile.columns() as i64;
+        let first = (chunk.panel0.clone() + panel.clone()) * columns;
+        tiles.each(b, |b, row, sums| {
+            let kept = |r: Index, c: Index| {
+                (row.clone() + r) * (self.blocks.panels as i64 * columns) + (panel.clone() * columns + c)
+            };
+            match self.scratch.partial {
+                Some(partial) if !chunk.first => sums.set(b, |r, c| Expr::load(partial, kept(r, c))),
+                _ => sums.set(b, |_, _| Expr::F32(0.0)),
+            }
+            b.serial("k", chunk.len, |b, k| {
+                let left = |r: Index| self.left(chunk, row.clone() + r, k.clone());
+                sums.add(b, left, |c| self.right(chunk, panel, k.clone(), c));
             });
+            match self.scratch.partial {
+                Some(partial) if !chunk.last => sums.finish(b, |b, r, c, sum| b.store(partial, kept(r, c), sum)),
+                _ => self.store(b, sums, &(chunk.row0.clone() + row), &first),
+            }
         });
-    } else {
-        b.serial("k", len, |b, k| {
-            b.serial("vector", valid.clone() / lanes as i64, |b, v| {
-                b.vector("lane", lanes, |b, lane| {
-                    let column = v * lanes as i64 + lane;
-                    let value = Expr::load(right.buffer, at(k.clone(), column.clone()));
-                    b.store(panel, k.clone() * columns as i64 + column, value);
-                });
-            });
-            let rest = valid.clone() / lanes as i64 * lanes as i64;
-            b.for_loop("column", rest, valid.clone(), LoopKind::Serial, |b, column| {
-                let value = Expr::load(right.buffer, at(k.clone(), column.clone()));
-                b.store(panel, k * columns as i64 + column, value);
+    }
+
+    /// An element of the left operand: row of the block, element of the chunk.
+    fn left(&self, chunk: &Chunk, row: Index, k: Index) -> Expr {
+        match self.scratch.left {
+            Some(copy) => {
+                let (slow, fast) = if self.work.transposed { (k, row) } else { (row, k) };
+                Expr::load(copy, slow * self.scratch.pitch as i64 + fast)
+            }
+            None => {
+                let (row, k) = (chunk.row0.clone() + row, chunk.k0.clone() + k);
+                Expr::load(self.left.buffer, self.left.at(&if self.work.transposed { [k, row] } else { [row, k] }))
+            }
+        }
+    }
+
+    /// An element of the right operand: panel of the block, element of the chunk, column of the panel.
+    fn right(&self, chunk: &Chunk, panel: &Index, k: Index, column: Index) -> Expr {
+        let columns = self.work.tile.columns();
+        match self.scratch.right {
+            Some(copy) => Expr::load(copy, panel.clone() * (chunk.len * columns) as i64 + k * columns as i64 + column),
+            None => {
+                let panel = (chunk.panel0.clone() + panel.clone()) * (self.depth * columns) as i64;
+                let row = (chunk.k0.clone() + k) * columns as i64;
+                Expr::load(self.right.buffer, panel + row + column)
+            }
+        }
+    }
+
+    fn copy_left(&self, b: &mut Builder, chunk: &Chunk) {
+        let Some(copy) = self.scratch.left else { return };
+        let transposed = self.work.transposed;
+        let (slow, fast) = if transposed { (chunk.len, chunk.rows) } else { (chunk.rows, chunk.len) };
+        b.serial("line", slow, |b, line| {
+            b.vectors("element", fast, |b, at| {
+                let to = line.clone() * self.scratch.pitch as i64 + at.clone();
+                let (row, k) = if transposed { (at, line.clone()) } else { (line.clone(), at) };
+                let (row, k) = (chunk.row0.clone() + row, chunk.k0.clone() + k);
+                let from = self.left.at(&if transposed { [k, row] } else { [row, k] });
+                b.store(copy, to, Expr::load(self.left.buffer, from));
             });
         });
     }
-}
 
-/// Each element as a dot product along the contiguous dimension: `y[m][n] = Σ a[m][k]·b[n][k]`. Sums run in vectors
-/// over k, whose lanes are added one after the other at the end.
-fn dot(target: &Target, name: &str, [a, right, y]: [&Tensor; 3], steps: &[Epilogue], operands: &[Tensor]) -> Kernel {
-    let lanes = target.lanes;
-    let [height, width] = [y.dims[0], y.dims[1]];
-    let depth = a.dims[1];
-    let mut b = Builder::new(name, lanes);
-    let a = a.declare(&mut b, "a", Access::Read);
-    let right = right.declare(&mut b, "b", Access::Read);
-    let finish = declare_epilogue(&mut b, steps, operands);
-    let y = y.declare(&mut b, "y", Access::Write);
-    // Independent sums, so that additions overlap.
-    let sums_count = 4;
-    let step = sums_count * lanes;
-    let lanes_buffer = b.scratch("lanes", DType::F32, step);
-    let sums = b.registers("sums", step);
-    let grain = width.div_ceil(64).max(1);
-    b.parallel("part", width.div_ceil(grain), |b, p| {
-        let begin = p.clone() * grain as i64;
-        let end = ((p + 1usize) * grain as i64).min(width);
-        b.for_loop("n", begin, end, LoopKind::Serial, |b, n| {
-            b.serial("m", height, |b, m| {
-                let each = |b: &mut Builder, body: &dyn Fn(&mut Builder, Index)| {
-                    b.unrolled("sum", sums_count, |b, s| {
-                        b.vector("lane", lanes, |b, lane| body(b, s * lanes as i64 + lane));
+    fn copy_right(&self, b: &mut Builder, chunk: &Chunk) {
+        let Some(copy) = self.scratch.right else { return };
+        let (columns, lanes) = (self.work.tile.columns(), self.work.tile.lanes);
+        b.serial("panel", chunk.panels.clone(), |b, panel| {
+            let first = (chunk.panel0.clone() + panel.clone()) * columns as i64;
+            let to = panel * (chunk.len * columns) as i64;
+            let copy = |b: &mut Builder, k: &Index, column: Index| {
+                let from = self.right.at(&[chunk.k0.clone() + k.clone(), first.clone() + column.clone()]);
+                let to = to.clone() + k.clone() * columns as i64 + column;
+                b.store(copy, to, Expr::load(self.right.buffer, from));
+            };
+            b.serial("k", chunk.len, |b, k| {
+                if self.width.is_multiple_of(columns) {
+                    return b.unrolled("vector", columns / lanes, |b, v| {
+                        b.vector("lane", lanes, |b, lane| copy(b, &k, v * lanes as i64 + lane));
                     });
-                };
-                each(b, &|b, at| b.store(sums, at, Expr::F32(0.0)));
-                b.serial("k", depth / step, |b, k| {
-                    each(b, &|b, at| {
-                        let k = k.clone() * step as i64 + at.clone();
-                        let x = Expr::load(a.buffer, a.at(&[m.clone(), k.clone()]));
-                        let w = Expr::load(right.buffer, right.at(&[n.clone(), k]));
-                        let sum = Expr::load(sums, at.clone());
-                        b.store(sums, at, if target.fused { x.mul_add(w, sum) } else { x * w + sum });
-                    });
+                }
+                let valid = self.valid(&first);
+                b.serial("vector", valid.clone() / lanes as i64, |b, v| {
+                    b.vector("lane", lanes, |b, lane| copy(b, &k, v * lanes as i64 + lane));
                 });
-                each(b, &|b, at| b.store(lanes_buffer, at.clone(), Expr::load(sums, at)));
-                let total = b.registers("total", 1);
-                b.store(total, 0usize, Expr::F32(0.0));
-                b.serial("sum", step, |b, at| {
-                    let value = Expr::load(total, 0usize) + Expr::load(lanes_buffer, at);
-                    b.store(total, 0usize, value);
-                });
-                b.for_loop("k", depth / step * step, depth, LoopKind::Serial, |b, k| {
-                    let x = Expr::load(a.buffer, a.at(&[m.clone(), k.clone()]));
-                    let w = Expr::load(right.buffer, right.at(&[n.clone(), k]));
-                    b.store(total, 0usize, x * w + Expr::load(total, 0usize));
-                });
-                let at = [m, n.clone()];
-                let value = epilogue(&finish, Expr::load(total, 0usize), &n, &at);
-                b.store(y.buffer, y.at(&at), value);
+                let rest = valid.clone() / lanes as i64 * lanes as i64;
+                b.for_loop("column", rest, valid, LoopKind::Serial, |b, column| copy(b, &k, column));
             });
         });
-    });
-    b.finish()
+    }
+
+    /// Columns of the panel that starts at `first`.
+    fn valid(&self, first: &Index) -> Index {
+        (Index::from(self.width) - first.clone()).min(self.work.tile.columns())
+    }
+
+    /// Stores the sums of a tile.
+    fn store(&self, b: &mut Builder, sums: &Sums, row0: &Index, first: &Index) {
+        let store = |b: &mut Builder, row: Index, column: Index, sum: Expr| {
+            let (row, column) = (row0.clone() + row, first.clone() + column);
+            let at = if self.work.turned { [column, row] } else { [row, column] };
+            let value = epilogue(&self.finish, sum, &at[1], &at);
+            b.store(self.y.buffer, self.y.at(&at), value);
+        };
+        match self.scratch.spill {
+            Some(spill) => sums.finish_partly(b, spill, self.valid(first), store),
+            None => sums.finish(b, store),
+        }
+    }
 }

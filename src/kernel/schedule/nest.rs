@@ -230,7 +230,7 @@ fn serial_loops(b: &mut Builder, dims: &[&Dimension], indices: Vec<Index>, body:
 
 /// The vectors of part `at` of `chunks` parts of 0..size, each of `chunk` vectors; what is left over belongs to the
 /// last part. `body` gets the first element and the number of lanes.
-fn vector_blocks(
+pub(super) fn vector_blocks(
     b: &mut Builder,
     size: usize,
     chunk: usize,
