@@ -195,6 +195,15 @@ impl<'ctx> Body<'_, 'ctx> {
                     self.locals[local.0 as usize] = Some(value);
                 }
                 Stmt::Store { buffer, index, value } => self.store(*buffer, index, value)?,
+                Stmt::Prefetch { buffer, index } => {
+                    let index = self.index(index)?;
+                    let (element, _) = self.element(*buffer);
+                    let base = self.pointers[buffer.0 as usize];
+                    // SAFETY: the address may lie outside of the buffer and is never read from: it is not said to be
+                    // in bounds.
+                    let address = unsafe { self.math.builder.build_gep(element, base, &[index], "") }?;
+                    self.math.prefetch(address)?;
+                }
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use inkwell::context::Context;
 use inkwell::intrinsics::Intrinsic;
 use inkwell::module::Module;
 use inkwell::types::BasicTypeEnum;
-use inkwell::values::{AnyValue, BasicValueEnum, InstructionOpcode, ValueKind};
+use inkwell::values::{AnyValue, BasicValueEnum, InstructionOpcode, PointerValue, ValueKind};
 use inkwell::{FloatPredicate, IntPredicate};
 
 type Emit<T> = Result<T, BuilderError>;
@@ -115,6 +115,17 @@ impl<'ctx> Math<'_, 'ctx> {
 
     fn div(&self, x: Value<'ctx>, y: Value<'ctx>) -> Emit<Value<'ctx>> {
         self.op(InstructionOpcode::FDiv, x, y)
+    }
+
+    /// Asks for the cache line of an address, which is read soon, into the second cache.
+    pub fn prefetch(&self, address: PointerValue<'ctx>) -> Emit<()> {
+        let i32_type = self.context.i32_type();
+        let [read, locality, data] = [0, 2, 1].map(|value| i32_type.const_int(value, false).into());
+        let function = Intrinsic::find("llvm.prefetch")
+            .and_then(|i| i.get_declaration(self.module, &[address.get_type().into()]))
+            .unwrap_or_else(|| panic!("bug in netc: LLVM has no intrinsic llvm.prefetch"));
+        self.builder.build_call(function, &[address.into(), read, locality, data], "")?;
+        Ok(())
     }
 
     /// Calls an overloaded intrinsic on operands of one type.

@@ -144,6 +144,11 @@ impl Builder {
         self.push(Stmt::Store { buffer, index: index.into(), value: value.into() });
     }
 
+    /// Asks for the cache line of an element.
+    pub fn prefetch(&mut self, buffer: BufferId, index: impl Into<Index>) {
+        self.push(Stmt::Prefetch { buffer, index: index.into() });
+    }
+
     /// Appends a statement.
     pub fn push(&mut self, stmt: Stmt) {
         if let Some(block) = self.blocks.last_mut() {

@@ -164,6 +164,7 @@ impl Machine<'_> {
                     let stored = self.memory(*buffer)?.store(place, value);
                     stored.map_err(|e| format!("store to {}[{at}]: {e}", self.name(*buffer)))?;
                 }
+                Stmt::Prefetch { .. } => {}
             }
         }
         Ok(())

@@ -144,6 +144,13 @@ pub enum Stmt {
         /// An f32 for F32 buffers, else an i32 (truncated for U8).
         value: Expr,
     },
+    /// Asks for the cache line of an element that is read soon. Changes nothing, wherever the element lies.
+    Prefetch {
+        /// A global buffer.
+        buffer: BufferId,
+        /// Element; may be outside of the buffer.
+        index: Index,
+    },
 }
 
 /// How a loop runs.
@@ -414,6 +421,7 @@ impl Stmt {
                 value.each_load(&mut |buffer, _, _| visit(buffer));
                 visit(*buffer);
             }
+            Stmt::Prefetch { .. } => {}
         }
     }
 }

@@ -106,6 +106,7 @@ fn rename(block: &mut [Stmt], to: &impl Fn(BufferId) -> BufferId) {
                 *buffer = to(*buffer);
                 rename_in(value, to);
             }
+            Stmt::Prefetch { buffer, .. } => *buffer = to(*buffer),
         }
     }
 }

@@ -132,6 +132,11 @@ impl Printer<'_> {
                     self.expr(value, 0)?;
                     writeln!(self.out)?;
                 }
+                Stmt::Prefetch { buffer, index } => {
+                    write!(self.out, "prefetch ")?;
+                    self.place(*buffer, index)?;
+                    writeln!(self.out, "]")?;
+                }
             }
         }
         Ok(())

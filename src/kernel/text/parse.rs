@@ -236,6 +236,14 @@ impl Parser {
                 "parallel" => self.for_loop(LoopKind::Parallel)?,
                 "unrolled" => self.for_loop(LoopKind::Unrolled)?,
                 "vector" => self.for_loop(LoopKind::Vector)?,
+                "prefetch" => {
+                    let name = self.word()?;
+                    let buffer = self.buffer_named(&name)?;
+                    self.expect("[")?;
+                    let index = self.index()?;
+                    self.expect("]")?;
+                    Stmt::Prefetch { buffer, index }
+                }
                 "let" => {
                     let local = self.local()?;
                     let count = local.0.checked_add(1).ok_or("integer out of range")?;

@@ -194,6 +194,13 @@ impl<'k> Verifier<'k> {
                     }
                     self.place(*buffer, index, true, false);
                 }
+                Stmt::Prefetch { buffer, index } => {
+                    self.index(index);
+                    let space = self.kernel.buffers.get(buffer.0 as usize).map(|b| b.space);
+                    if !matches!(space, Some(Space::Global(_))) {
+                        self.error(format!("prefetches {}, which is no global buffer", self.name(*buffer)));
+                    }
+                }
             }
         }
         self.scope.truncate(bound);

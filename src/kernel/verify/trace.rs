@@ -72,6 +72,7 @@ impl<'k> Tracer<'k> {
                     self.loads(value);
                     self.access(*buffer, index, true);
                 }
+                Stmt::Prefetch { .. } => {}
             }
         }
     }

@@ -145,6 +145,9 @@ pub fn multiply(
     b.finish()
 }
 
+/// f32 elements in a cache line.
+const CACHE_LINE: usize = 16;
+
 fn each_group(b: &mut Builder, groups: usize, body: impl FnOnce(&mut Builder, Index)) {
     if groups == 1 { body(b, Index::Const(0)) } else { b.serial("group", groups, body) }
 }
@@ -156,10 +159,12 @@ struct Product {
     rows: Tiles,
     /// What the products are stored to.
     sums: Planes,
+    /// Elements from a panel of weights to the one that is used after it.
+    next: usize,
 }
 
 impl Product {
-    /// Of `tiles` tiles at a time, with room for the products of `blocks` blocks of channels.
+    /// Of `tiles` tiles at a time, with room for the products of `blocks` blocks of channels: all of a point's, or one.
     fn declare(
         b: &mut Builder,
         layout: TransformedWeights,
@@ -169,7 +174,9 @@ impl Product {
         blocks: usize,
     ) -> Product {
         let sums = Planes::scratch(b, "products", tiles, blocks * layout.columns, layout.points);
-        Product { layout, weights, rows: Tiles::declare(b, tile, tiles), sums }
+        let panels = if blocks == layout.blocks { 1 } else { layout.blocks };
+        let next = panels * layout.inner * layout.columns;
+        Product { layout, weights, rows: Tiles::declare(b, tile, tiles), sums, next }
     }
 
     /// The products of one point and one block of channels, stored to block `to`.
@@ -184,6 +191,9 @@ impl Product {
                 let left = |row: Index| Expr::load(input.buffer, input.at(point, &(tile.clone() + row), k.clone()));
                 let right = |column: Index| Expr::load(self.weights, first.clone() + k.clone() * columns + column);
                 sums.add(b, left, right);
+                for line in (0..columns).step_by(CACHE_LINE) {
+                    b.prefetch(self.weights, first.clone() + k.clone() * columns + (line + self.next as i64));
+                }
             });
             sums.finish(b, |b, row, column, sum| {
                 let channel = to.clone() * columns + column;
