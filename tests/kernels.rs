@@ -102,6 +102,11 @@ fn damaged_plans_are_refused() {
         plan.buffers[x.0 as usize].layout = netc::plan::Layout::ChannelsLast(Default::default());
     });
     assert!(found.contains("reads beyond the halo"), "{found}");
+    let found = damaged(|plan| {
+        let biased = |s: &&mut netc::plan::Step| s.name == "fc8_matmul";
+        plan.steps.iter_mut().find(biased).unwrap().inputs.pop();
+    });
+    assert!(found.contains("other operands than its epilogue"), "{found}");
 }
 
 #[test]

@@ -82,6 +82,9 @@ fn kernel(step: &Step, operands: &Operands, target: &Target) -> Kernel {
         (Work::TransformWeights { form, phases, transposed, tile }, [weights], [_]) => {
             Some(schedule::winograd::transform_weights(target, name, form, phases, *transposed, *tile, weights))
         }
+        (Work::BatchNormScale { epsilon }, [gamma, variance], [scale]) => {
+            Some(schedule::batch_norm_scale(lanes, name, *epsilon, gamma, variance, scale))
+        }
         (Work::Polyphase { phases, before }, [x], [y]) => {
             Some(schedule::winograd::polyphase(lanes, name, phases, *before, x, y))
         }

@@ -2,7 +2,7 @@
 //!
 //! - Image batches are channels-last, inside a halo as wide as the convolutions that read them need. Ports and states
 //!   are row-major, as the program contract says.
-//! - A convolution or matrix product takes along the bias, ReLU, or ReLU mask that alone reads its result.
+//! - A kernel takes along what can be done to its result before it is stored (see [`fuse`](super::fuse)).
 //! - The operands of a concatenation of images are made in their places in it, and slices of images are parts of them
 //!   (see [`views`](super::views)).
 //! - An operation that updates a state writes it in place if nothing reads the old contents later.
@@ -10,10 +10,10 @@
 use super::arena;
 use super::convolution::{Algorithm, Filtered, Method, method, wanted_halos};
 use super::views::Views;
-use super::{Buffer, BufferId, Epilogue, Halo, Layout, Part, Place, Plan, Step, Work};
+use super::{Buffer, BufferId, Halo, Layout, Part, Place, Plan, Reason, Step, Work};
 use crate::graph::{DType, Def, Graph, Node, NodeId, Op, State, StateId, ValueId};
 use crate::target::Target;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 /// Byte offsets of the states in the state block, and its size.
 pub fn state_layout(states: &[State]) -> (Vec<usize>, usize) {
@@ -30,8 +30,14 @@ pub fn state_layout(states: &[State]) -> (Vec<usize>, usize) {
 pub fn plan(graph: &Graph, target: &Target, algorithm: Algorithm) -> Plan {
     let mut planner = Planner::new(graph, target, algorithm);
     planner.ports();
-    for node in 0..graph.nodes.len() {
-        planner.node(NodeId(node as u32));
+    for node in (0..graph.nodes.len()).map(|n| NodeId(n as u32)) {
+        if !planner.fused.contains_key(&node) {
+            let before = planner.steps.len();
+            planner.node(node);
+            if planner.steps.len() > before {
+                planner.made_by.insert(node, planner.steps.len() - 1);
+            }
+        }
     }
     planner.finish()
 }
@@ -39,7 +45,7 @@ pub fn plan(graph: &Graph, target: &Target, algorithm: Algorithm) -> Plan {
 pub(super) struct Planner<'a> {
     pub graph: &'a Graph,
     pub target: &'a Target,
-    readers: Vec<Vec<NodeId>>,
+    pub readers: Vec<Vec<NodeId>>,
     halos: Vec<Halo>,
     /// How each node that is a convolution is computed.
     pub methods: Vec<Option<Method>>,
@@ -48,7 +54,7 @@ pub(super) struct Planner<'a> {
     pub buffers: Vec<Buffer>,
     /// Whether a buffer is to get a place in the arena.
     pub in_arena: Vec<bool>,
-    steps: Vec<Step>,
+    pub steps: Vec<Step>,
     /// Names of steps, each with the last number that one got for want of another.
     names: HashMap<String, usize>,
     /// Where a value is, once it is made.
@@ -57,8 +63,12 @@ pub(super) struct Planner<'a> {
     images: BTreeMap<ValueId, BufferId>,
     /// Which values are parts of others.
     views: Views,
-    /// Nodes whose work an earlier step has taken along.
-    fused: BTreeSet<NodeId>,
+    /// Nodes that the kernel of an earlier node has taken along.
+    pub fused: BTreeMap<NodeId, NodeId>,
+    /// Why the kernel of a node does not take another along.
+    pub refused: BTreeMap<(NodeId, NodeId), Reason>,
+    /// The step that makes a node's results.
+    pub made_by: BTreeMap<NodeId, usize>,
     offsets: Vec<usize>,
     state_bytes: usize,
 }
@@ -95,7 +105,9 @@ impl<'a> Planner<'a> {
             homes: BTreeMap::new(),
             images: BTreeMap::new(),
             views,
-            fused: BTreeSet::new(),
+            fused: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            made_by: BTreeMap::new(),
             offsets,
             state_bytes,
         }
@@ -279,9 +291,6 @@ impl<'a> Planner<'a> {
     }
 
     fn node(&mut self, id: NodeId) {
-        if self.fused.contains(&id) {
-            return;
-        }
         let graph = self.graph;
         let node = &graph.nodes[id.0 as usize];
         let name = step_name(node);
@@ -357,50 +366,6 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Takes along the operations that alone read the result of `id` and can be done before it is stored: the last of
-    /// them, the epilogue, the values that it reads, and the layers. `most` bounds their number.
-    pub(super) fn fuse(&mut self, id: NodeId, most: usize) -> (NodeId, Vec<Epilogue>, Vec<ValueId>, Vec<&'a str>) {
-        let graph = self.graph;
-        let mut last = id;
-        let mut epilogue = Vec::new();
-        let mut operands = Vec::new();
-        let mut layers = vec![graph.nodes[id.0 as usize].layer.as_str()];
-        while epilogue.len() < most {
-            let result = graph.nodes[last.0 as usize].outputs[0];
-            let [next] = self.readers[result.0 as usize][..] else { break };
-            let kept =
-                graph.outputs.iter().any(|(_, v)| *v == result) || graph.updates.iter().any(|(_, v)| *v == result);
-            let node = &graph.nodes[next.0 as usize];
-            let made = |v: ValueId| match graph.values[v.0 as usize].def {
-                Def::Input(_) | Def::State(_) => true,
-                Def::Node(n, _) => n < id,
-            };
-            let step = match node.op {
-                Op::AddBias if node.inputs[0] == result && made(node.inputs[1]) => {
-                    operands.push(node.inputs[1]);
-                    Epilogue::Bias
-                }
-                Op::Relu => Epilogue::Relu,
-                Op::ReluGrad if node.inputs[1] == result && made(node.inputs[0]) => {
-                    operands.push(node.inputs[0]);
-                    Epilogue::ReluMask
-                }
-                _ => break,
-            };
-            if kept {
-                if step != Epilogue::Relu {
-                    operands.pop();
-                }
-                break;
-            }
-            epilogue.push(step);
-            layers.push(&node.layer);
-            self.fused.insert(next);
-            last = next;
-        }
-        (last, epilogue, operands, layers)
-    }
-
     pub(super) fn fused_result(&mut self, head: NodeId, last: NodeId) -> BufferId {
         let value = self.graph.nodes[last.0 as usize].outputs[0];
         self.result_at(head, last, value)
@@ -440,19 +405,21 @@ impl<'a> Planner<'a> {
         let arena_bytes = arena::place(&mut self.buffers, &self.steps, &self.in_arena);
         arena::place_parts(&mut self.buffers);
         let inputs = graph.inputs.iter().map(|v| (graph.values[v.0 as usize].name.clone(), self.home(*v))).collect();
+        let not_fused = self.not_fused();
         Plan {
             function: graph.name.clone(),
             inputs,
             outputs,
             buffers: self.buffers,
             steps: self.steps,
+            not_fused,
             arena_bytes,
             state_bytes: self.state_bytes,
         }
     }
 }
 
-fn step_name(node: &Node) -> String {
+pub(super) fn step_name(node: &Node) -> String {
     let op = node.op.mnemonic();
     match &node.op {
         Op::Initialize(_) | Op::SgdUpdate(_) | Op::AdamUpdate(_) if node.layer.is_empty() => op.to_owned(),

@@ -1,6 +1,7 @@
 //! Convolutions and their gradients: by the definition, or by Winograd's minimal filtering where that is cheaper.
 
 use super::choose::Planner;
+use super::fuse::Fusion;
 use super::winograd::{Extent, Images, Polyphase, TransformedWeights, WeightSums, Winograd, before, divisors};
 use super::{BufferId, ConvWork, Halo, Layout, PackedWeights, Part, Tile, WinogradWork, Work, input_grad_halo};
 use crate::graph::{ConvGeometry, DType, Graph, Node, NodeId, Op, ValueId};
@@ -137,7 +138,7 @@ impl Planner<'_> {
     }
 
     fn direct_conv(&mut self, id: NodeId, node: &Node, geometry: &ConvGeometry, name: &str, backward: bool) {
-        let (last, epilogue, operands, layers) = self.fuse(id, 2);
+        let Fusion { last, epilogue, operands, layers } = self.fuse(id);
         let (result, weights) = (self.shape(node.outputs[0]), self.shape(node.inputs[1]));
         let kernel = [weights[2], weights[3]];
         let groups = geometry.groups;
@@ -156,9 +157,7 @@ impl Planner<'_> {
         let work = Work::PackWeights { groups, transposed: backward, columns: tile.columns() };
         self.step(&format!("{name}_pack"), &[&node.layer], [0, 0], work, vec![weights_home], vec![packed]);
         let mut inputs = vec![self.operand(node.inputs[0]), packed];
-        for operand in operands {
-            inputs.push(self.operand(operand));
-        }
+        inputs.extend(operands);
         let output = self.fused_result(id, last);
         let work = ConvWork { geometry: *geometry, kernel, tile, epilogue };
         let work = if backward { Work::ConvInputGrad(work) } else { Work::Conv(work) };
@@ -166,7 +165,7 @@ impl Planner<'_> {
     }
 
     fn filtered_conv(&mut self, id: NodeId, node: &Node, filtered: &Filtered, name: &str, backward: bool) {
-        let (last, epilogue, operands, layers) = self.fuse(id, 2);
+        let Fusion { last, epilogue, operands, layers } = self.fuse(id);
         let Filtered { form, phases, before } = *filtered;
         let (result, weights) = (self.shape(node.outputs[0]), self.shape(node.inputs[1]));
         let read = if backward { self.shape(node.inputs[0]) } else { result };
@@ -193,9 +192,7 @@ impl Planner<'_> {
             }
         };
         let mut inputs = vec![first, points];
-        for operand in operands {
-            inputs.push(self.operand(operand));
-        }
+        inputs.extend(operands);
         let output = self.fused_result(id, last);
         self.step(name, &layers, [macs, done], work, inputs, vec![output]);
     }

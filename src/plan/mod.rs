@@ -7,6 +7,7 @@
 mod arena;
 mod choose;
 mod convolution;
+mod fuse;
 mod prepare;
 mod product;
 mod taps;
@@ -19,6 +20,7 @@ mod winograd;
 pub use choose::{plan, state_layout};
 pub use convolution::Algorithm;
 use convolution::forward_halo;
+pub use fuse::{Epilogue, NotFused, Reach, Reason};
 pub use prepare::{PREPARE, plans};
 pub use taps::{TapRule, input_grad_halo};
 pub use tile::{PackedWeights, Tile, balanced};
@@ -41,6 +43,8 @@ pub struct Plan {
     pub buffers: Vec<Buffer>,
     /// What is done, in order.
     pub steps: Vec<Step>,
+    /// What could have been done by the step before, and why it was not.
+    pub not_fused: Vec<NotFused>,
     /// Bytes of the arena.
     pub arena_bytes: usize,
     /// Bytes of the state block.
@@ -179,6 +183,11 @@ pub enum Work {
         /// Register tile.
         tile: Tile,
     },
+    /// γ/√(variance + ε), what batch normalisation multiplies by: (gamma, variance) → (scale).
+    BatchNormScale {
+        /// ε.
+        epsilon: f64,
+    },
     /// The phases of an image batch as channels.
     Polyphase {
         /// The kernel's phases.
@@ -233,6 +242,7 @@ impl Work {
             Work::PackWeights { .. }
             | Work::PackMatrix { .. }
             | Work::TransformWeights { .. }
+            | Work::BatchNormScale { .. }
             | Work::Polyphase { .. }
             | Work::TransformImages { .. }
             | Work::WinogradGradient { .. } => true,
@@ -305,17 +315,6 @@ pub struct MatMulWork {
     pub tile: Tile,
     /// What happens to each element before it is stored.
     pub epilogue: Vec<Epilogue>,
-}
-
-/// What happens to a sum before it is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Epilogue {
-    /// Adds the channel's element of the next operand.
-    Bias,
-    /// max(0, ·).
-    Relu,
-    /// Zero where the next operand, of the result's shape, is not positive.
-    ReluMask,
 }
 
 impl Buffer {

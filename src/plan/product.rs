@@ -6,13 +6,14 @@
 //! - Other functions would do it in every call. There the smaller operand is packed: y = a·bᵀ is also yᵀ = b·aᵀ.
 
 use super::choose::Planner;
+use super::fuse::Fusion;
 use super::{BufferId, MatMulWork, PackedWeights, Tile, Work};
 use crate::graph::{Def, Node, NodeId, ValueId};
 
 impl Planner<'_> {
     /// The product a·b, operands transposed as marked.
     pub(super) fn product(&mut self, id: NodeId, node: &Node, [transpose_a, transpose_b]: [bool; 2], name: &str) {
-        let (last, epilogue, operands, layers) = self.fuse(id, 2);
+        let Fusion { last, epilogue, operands, layers } = self.fuse(id);
         let [a, b] = [node.inputs[0], node.inputs[1]];
         let [height, width] = [self.shape(node.outputs[0])[0], self.shape(node.outputs[0])[1]];
         let depth = self.shape(a)[usize::from(!transpose_a)];
@@ -26,7 +27,7 @@ impl Planner<'_> {
             let of = (right, columns, depth);
             inputs[1] = self.packed_matrix(&format!("{name}_pack"), &node.layer, of, transpose_b, tile);
         }
-        inputs.extend(operands.into_iter().map(|v| self.home(v)));
+        inputs.extend(operands);
         let macs = (height * width * depth) as u64;
         let output = self.fused_result(id, last);
         let work = Work::MatMul(MatMulWork { transposed: transpose_a, packed, turned, tile, epilogue });

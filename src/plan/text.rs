@@ -1,4 +1,4 @@
-//! The plan as text: buffers with layout and place, steps with their work, in order.
+//! The plan as text: buffers with layout and place, steps with their work, in order, and what was not fused.
 
 use super::{
     Buffer, BufferId, Division, Elsewhere, Epilogue, Halo, Images, Layout, Place, Plan, Step, Tile, Winograd, Work,
@@ -22,6 +22,9 @@ pub fn print(plan: &Plan) -> String {
     }
     for step in &plan.steps {
         let _ = writeln!(out, "  {}", self::step(plan, step));
+    }
+    for not in &plan.not_fused {
+        let _ = writeln!(out, "  not fused: {} into {}: {}", not.step, not.into, not.reason);
     }
     for (name, buffer) in &plan.outputs {
         let _ = writeln!(out, "  output {name} = %{}", plan.buffers[buffer.0 as usize].name);
@@ -77,6 +80,8 @@ fn print_work(work: &Work) -> String {
     let after = |steps: &[Epilogue]| {
         let names = steps.iter().map(|s| match s {
             Epilogue::Bias => " + bias",
+            Epilogue::Normalize => " + batchnorm",
+            Epilogue::Add => " + add",
             Epilogue::Relu => " + relu",
             Epilogue::ReluMask => " + relu mask",
         });
@@ -105,6 +110,7 @@ fn print_work(work: &Work) -> String {
             let phases = if phases.is_needed() { format!(" of {} phases", phases.phases()) } else { String::new() };
             format!("{turned}weights{phases} at the points of {}", winograd(form))
         }
+        Work::BatchNormScale { .. } => "batchnorm scale".to_owned(),
         Work::Polyphase { phases, .. } => format!("{} phases", phases.phases()),
         Work::Winograd(w) => format!("{} conv [{}]{}", winograd(&w.form), tile(&w.tile), after(&w.epilogue)),
         Work::TransformImages { form, images: Images::Input { .. } } => {

@@ -1,6 +1,6 @@
 //! Checks that a plan is one: what schedules and code generation rely on.
 
-use super::{Buffer, BufferId, Halo, Images, Layout, Place, Plan, Step, Work};
+use super::{Buffer, BufferId, Halo, Images, Layout, Place, Plan, Reach, Step, Work};
 use std::ops::Range;
 
 /// Checks the invariants of a plan; the errors say where each is broken.
@@ -13,6 +13,7 @@ use std::ops::Range;
 /// 5. A part of a buffer lies in it, pixel in pixel: whole images, or some channels of them, in the same halo.
 /// 6. What a step writes it does not read or write as another part of the same buffer.
 /// 7. The operands of convolutions are channels-last, in a halo at least as wide as the taps reach.
+/// 8. An epilogue has all operands that its steps read, of the shape of the result or one element a channel.
 pub fn verify(plan: &Plan) -> Result<(), Vec<String>> {
     let mut errors = Vec::new();
     names(plan, &mut errors);
@@ -21,6 +22,7 @@ pub fn verify(plan: &Plan) -> Result<(), Vec<String>> {
     for step in &plan.steps {
         apart(plan, step, &mut errors);
         halos(plan, step, &mut errors);
+        epilogues(plan, step, &mut errors);
     }
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
@@ -207,5 +209,23 @@ fn halos(plan: &Plan, step: &Step, errors: &mut Vec<String>) {
         if !wide_enough {
             errors.push(format!("step {} reads beyond the halo of {}", step.name, operand.name));
         }
+    }
+}
+
+fn epilogues(plan: &Plan, step: &Step, errors: &mut Vec<String>) {
+    let steps = match &step.work {
+        Work::Conv(work) | Work::ConvInputGrad(work) => &work.epilogue,
+        Work::Winograd(work) | Work::WinogradProduct(work) => &work.epilogue,
+        Work::MatMul(work) => &work.epilogue,
+        _ => return,
+    };
+    let dims = |id: &BufferId| plan.buffers[id.0 as usize].dims.as_slice();
+    let Some(result) = step.outputs.first().map(dims) else { return };
+    let wanted = steps.iter().flat_map(|step| step.operands()).map(|(_, reach)| match reach {
+        Reach::Channel => &result[1..2],
+        Reach::Element => result,
+    });
+    if !wanted.eq(step.inputs.iter().skip(2).map(dims)) {
+        errors.push(format!("step {} has other operands than its epilogue reads", step.name));
     }
 }

@@ -4,6 +4,7 @@ use super::super::build::{Builder, View};
 use super::super::{Access, Expr, Index, Kernel, Unary};
 use super::Tensor;
 use super::bias::Sums;
+use super::epilogue::normalized;
 use super::nest::{channel_blocks, channel_width};
 use super::pointwise::pointwise;
 
@@ -71,7 +72,21 @@ pub fn batch_norm_infer(
     let operands = [("x", x), ("gamma", &gamma), ("beta", &beta), ("mean", &mean), ("variance", &variance)];
     pointwise(lanes, name, &operands, &[("y", y)], None, |_, v, _| {
         let scale = v[1].clone() * inverse_deviation(v[4].clone(), epsilon);
-        vec![(v[0].clone() - v[3].clone()).mul_add(scale, v[2].clone())]
+        vec![normalized(v[0].clone(), [v[3].clone(), scale, v[2].clone()])]
+    })
+}
+
+/// γ/√(variance + ε).
+pub fn batch_norm_scale(
+    lanes: usize,
+    name: &str,
+    epsilon: f64,
+    gamma: &Tensor,
+    variance: &Tensor,
+    scale: &Tensor,
+) -> Kernel {
+    pointwise(lanes, name, &[("gamma", gamma), ("variance", variance)], &[("scale", scale)], None, |_, v, _| {
+        vec![v[0].clone() * inverse_deviation(v[1].clone(), epsilon)]
     })
 }
 

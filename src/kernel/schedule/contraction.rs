@@ -4,8 +4,9 @@
 //! the right operand, broadcasts `rows` elements of the left one, and does rows·vectors fused multiply-adds. Forward
 //! and backward convolutions and matrix products differ only in where the operands come from.
 
+use super::epilogue::Finish;
 use crate::kernel::build::{Builder, View};
-use crate::kernel::{Binary, BufferId, Compare, DType, Expr, Index, LoopKind};
+use crate::kernel::{BufferId, DType, Expr, Index, LoopKind};
 use crate::plan::{Tile, balanced};
 
 /// Tiles that cover a number of rows. They have two sizes, which differ by one row, and a bank of registers a size.
@@ -104,43 +105,20 @@ impl Sums {
     }
 }
 
-/// What happens to a sum before it is stored; operands are views.
-#[derive(Debug, Clone)]
-pub enum Finish {
-    /// Adds `bias[channel]`.
-    Bias(View),
-    /// max(0, ·).
-    Relu,
-    /// Zero where the operand at the same coordinates is not positive.
-    ReluMask(View),
-}
-
-/// Applies the epilogue to the element of `channel` at `coordinates`.
-pub fn epilogue(finish: &[Finish], sum: Expr, channel: &Index, coordinates: &[Index]) -> Expr {
-    finish.iter().fold(sum, |value, step| match step {
-        Finish::Bias(bias) => value + Expr::load(bias.buffer, bias.at(std::slice::from_ref(channel))),
-        Finish::Relu => Expr::F32(0.0).binary(Binary::Max, value),
-        Finish::ReluMask(y) => {
-            let positive = Expr::load(y.buffer, y.at(coordinates)).compare(Compare::Gt, Expr::F32(0.0));
-            positive.select(value, Expr::F32(0.0))
-        }
-    })
-}
-
 /// Where a convolution's sums go: the columns of a tile are channels, its rows pixels of one row.
 pub struct Output {
     view: View,
     /// Channels of a group.
     channels: usize,
     columns: usize,
-    finish: Vec<Finish>,
+    finish: Finish,
     /// For blocks of columns that the last channels do not fill.
     spill: Option<BufferId>,
 }
 
 impl Output {
     /// Of a view with this many groups of channels, after the epilogue.
-    pub fn declare(b: &mut Builder, tile: Tile, groups: usize, view: View, finish: Vec<Finish>) -> Output {
+    pub(super) fn declare(b: &mut Builder, tile: Tile, groups: usize, view: View, finish: Finish) -> Output {
         let (channels, columns) = (view.dims[1] / groups, tile.columns());
         let spill =
             (!channels.is_multiple_of(columns)).then(|| b.scratch("spill", DType::F32, (tile.rows + 1) * columns));
@@ -160,7 +138,7 @@ impl Output {
             let channel = group.clone() * self.channels as i64 + first.clone() + column;
             let [h, w] = pixel(row);
             let at = [n.clone(), channel, h, w];
-            let value = epilogue(&self.finish, sum, &at[1], &at);
+            let value = self.finish.at(sum, &at);
             b.store(self.view.buffer, self.view.at(&at), value);
         };
         match self.spill {

@@ -6,30 +6,14 @@
 //! a block's weights stay in cache.
 
 use super::Tensor;
-use super::contraction::{Finish, Output, Sums, Tiles};
+use super::contraction::{Output, Sums, Tiles};
+use super::epilogue::Then;
 use super::pack::tap;
 use crate::graph::ConvGeometry;
 use crate::kernel::build::{Builder, View};
 use crate::kernel::{Access, BufferId, Expr, Index, Kernel, LoopKind};
-use crate::plan::{ConvWork, Epilogue, PackedWeights};
+use crate::plan::{ConvWork, PackedWeights};
 use crate::target::Target;
-
-/// Declares the operands of an epilogue, in order.
-pub(super) fn declare_epilogue(b: &mut Builder, steps: &[Epilogue], operands: &[Tensor]) -> Vec<Finish> {
-    let mut operands = operands.iter();
-    let mut next = |b: &mut Builder, name: &str| match operands.next() {
-        Some(tensor) => tensor.declare(b, name, Access::Read),
-        None => panic!("bug in netc: the epilogue {steps:?} lacks an operand"),
-    };
-    steps
-        .iter()
-        .map(|step| match step {
-            Epilogue::Bias => Finish::Bias(next(b, "bias")),
-            Epilogue::Relu => Finish::Relu,
-            Epilogue::ReluMask => Finish::ReluMask(next(b, "mask")),
-        })
-        .collect()
-}
 
 /// How a batch of images is divided into parallel iterations: whole images (a few at a time), or bands of rows.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +61,7 @@ pub fn conv(target: &Target, name: &str, work: &ConvWork, tensors: [&Tensor; 3],
     let mut b = Builder::new(name, target.lanes);
     let x = x.declare(&mut b, "x", Access::Read);
     let weights_view = weights.declare(&mut b, "weights", Access::Read);
-    let finish = declare_epilogue(&mut b, steps, operands);
+    let finish = Then { steps, operands }.declare(&mut b, &y.dims);
     let y = y.declare(&mut b, "y", Access::Write);
     let packed = PackedWeights::new(geometry.groups, y.dims[1], x.dims[1] / geometry.groups, kernel, tile.columns());
     assert_eq!(packed.len(), weights.len, "bug in netc: packed weights of {name} have the wrong size");

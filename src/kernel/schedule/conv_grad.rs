@@ -9,7 +9,8 @@
 
 use super::Tensor;
 use super::contraction::{Output, Sums, Tiles};
-use super::conv::{Division, declare_epilogue};
+use super::conv::Division;
+use super::epilogue::Then;
 use super::pack::tap;
 use crate::graph::ConvGeometry;
 use crate::kernel::build::{Builder, View};
@@ -33,7 +34,7 @@ pub fn conv_input_grad(
     let mut b = Builder::new(name, target.lanes);
     let dy = dy.declare(&mut b, "dy", Access::Read);
     let weights_view = weights.declare(&mut b, "weights", Access::Read);
-    let finish = declare_epilogue(&mut b, steps, operands);
+    let finish = Then { steps, operands }.declare(&mut b, &dx.dims);
     let dx = dx.declare(&mut b, "dx", Access::Write);
     let inner = dy.dims[1] / g.groups;
     let packed = PackedWeights::new(g.groups, dx.dims[1], inner, *kernel, tile.columns());

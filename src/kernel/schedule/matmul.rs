@@ -6,8 +6,8 @@
 //! the block, so that there is one chunk. The order of a sum depends on shapes alone.
 
 use super::Tensor;
-use super::contraction::{Finish, Sums, Tiles, epilogue};
-use super::conv::declare_epilogue;
+use super::contraction::{Sums, Tiles};
+use super::epilogue::{Finish, Then};
 use crate::kernel::build::{Builder, View};
 use crate::kernel::{Access, BufferId, DType, Expr, Index, Kernel, LoopKind};
 use crate::plan::{MatMulWork, balanced};
@@ -40,7 +40,7 @@ pub fn matmul(
     let mut b = Builder::new(name, target.lanes);
     let left = left.declare(&mut b, "a", Access::Read);
     let right = right.declare(&mut b, "b", Access::Read);
-    let finish = declare_epilogue(&mut b, &work.epilogue, operands);
+    let finish = Then { steps: &work.epilogue, operands }.declare(&mut b, &y.dims);
     let y = y.declare(&mut b, "y", Access::Write);
     let longest = depth.div_ceil(blocks.chunks);
     // Rows an odd number of cache lines apart do not contend for the same places of a cache.
@@ -141,7 +141,7 @@ struct Product<'a> {
     left: View,
     right: View,
     y: View,
-    finish: Vec<Finish>,
+    finish: Finish,
     scratch: Scratch,
     blocks: Blocks,
     width: usize,
@@ -314,7 +314,7 @@ impl Product<'_> {
         let store = |b: &mut Builder, row: Index, column: Index, sum: Expr| {
             let (row, column) = (row0.clone() + row, first.clone() + column);
             let at = if self.work.turned { [column, row] } else { [row, column] };
-            let value = epilogue(&self.finish, sum, &at[1], &at);
+            let value = self.finish.at(sum, &at);
             b.store(self.y.buffer, self.y.at(&at), value);
         };
         match self.scratch.spill {

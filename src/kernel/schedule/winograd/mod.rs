@@ -16,8 +16,8 @@ pub use phases::polyphase;
 pub use weights::transform_weights;
 
 use super::Tensor;
-use super::contraction::{Finish, Tiles, epilogue};
-use super::conv::declare_epilogue;
+use super::contraction::Tiles;
+use super::epilogue::{Finish, Then};
 use super::nest::channel_vectors;
 use crate::kernel::build::{Builder, View};
 use crate::kernel::{Access, BufferId, DType, Expr, Index, Kernel, LoopKind};
@@ -36,7 +36,7 @@ pub fn conv(target: &Target, name: &str, work: &WinogradWork, tensors: [&Tensor;
     let mut b = Builder::new(name, target.lanes);
     let x = x.declare(&mut b, "x", Access::Read);
     let weights = weights.declare(&mut b, "weights", Access::Read);
-    let finish = declare_epilogue(&mut b, &work.epilogue, operands);
+    let finish = Then { steps: &work.epilogue, operands }.declare(&mut b, &y.dims);
     let y = y.declare(&mut b, "y", Access::Write);
     let inner = x.dims[1] / form.groups;
     let tiles = images * rows * form.tiles[1];
@@ -103,7 +103,7 @@ pub fn multiply(
     let mut b = Builder::new(name, target.lanes);
     let points = points.declare(&mut b, "points", Access::Read);
     let weights = weights.declare(&mut b, "weights", Access::Read);
-    let finish = declare_epilogue(&mut b, &work.epilogue, operands);
+    let finish = Then { steps: &work.epilogue, operands }.declare(&mut b, &y.dims);
     let y = y.declare(&mut b, "y", Access::Write);
     let (batch, outer) = (y.dims[0], y.dims[1] / form.groups);
     let tiles = form.tiles_at_once(batch);
@@ -208,7 +208,7 @@ struct Output {
     view: View,
     rows: Linear,
     columns: Linear,
-    finish: Vec<Finish>,
+    finish: Finish,
     /// Of a group.
     channels: usize,
     /// What the first dimension's transform leaves.
@@ -216,7 +216,7 @@ struct Output {
 }
 
 impl Output {
-    fn declare(b: &mut Builder, target: &Target, form: &Winograd, view: &View, finish: Vec<Finish>) -> Output {
+    fn declare(b: &mut Builder, target: &Target, form: &Winograd, view: &View, finish: Finish) -> Output {
         let [rows, columns] = form.transforms().map(|t| Linear::new(t.output, target.fused));
         let between = b.scratch("between", DType::F32, rows.given() * columns.taken() * b.lanes);
         Output { view: view.clone(), rows, columns, finish, channels: view.dims[1] / form.groups, between }
@@ -272,7 +272,7 @@ impl Output {
                 for (j, value) in pixels.into_iter().enumerate().take(columns) {
                     let channel = first.clone() + c.clone();
                     let at = [image.clone(), channel, h.clone() + a.clone(), w.clone() + j];
-                    let value = epilogue(&self.finish, value, &at[1], &at);
+                    let value = self.finish.at(value, &at);
                     b.store(self.view.buffer, self.view.at(&at), value);
                 }
             });

@@ -1,0 +1,201 @@
+//! Fusion: what a kernel takes along, and why not.
+//!
+//! The kernel of an operation that [`takes_along`] applies to each element of its result what comes after, before the
+//! element is stored, to the bit as the operations would by themselves. It takes an operation along if
+//!
+//! 1. the operation is one of [`Epilogue`] and reads the result as what it changes;
+//! 2. nothing else reads the result, the caller is not given it, and no state is;
+//! 3. what else the operation reads is made before the kernel runs: of a sum, the kernel of the later operand takes the
+//!    addition along.
+//!
+//! Then the same holds of the operation's own result, and so on. Where a rule is broken, the plan says which
+//! ([`NotFused`]).
+
+use super::choose::{Planner, step_name};
+use super::{BufferId, Work};
+use crate::graph::{Def, Node, NodeId, Op, ValueId};
+use std::fmt::{self, Display, Formatter};
+
+/// What happens to an element of a result before it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Epilogue {
+    /// Adds the channel's element of the next operand.
+    Bias,
+    /// (· − mean)·scale + shift, the channel's elements of the next three operands.
+    Normalize,
+    /// Adds the element in its place of the next operand.
+    Add,
+    /// max(0, ·).
+    Relu,
+    /// Zero where the next operand, of the result's shape, is not positive.
+    ReluMask,
+}
+
+/// Which element of an operand an epilogue reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// The channel's, of one a channel.
+    Channel,
+    /// The one in its place, of the result's shape.
+    Element,
+}
+
+impl Epilogue {
+    /// The operands that it reads, with their names.
+    pub fn operands(self) -> &'static [(&'static str, Reach)] {
+        match self {
+            Epilogue::Bias => &[("bias", Reach::Channel)],
+            Epilogue::Normalize => &[("mean", Reach::Channel), ("scale", Reach::Channel), ("shift", Reach::Channel)],
+            Epilogue::Add => &[("other", Reach::Element)],
+            Epilogue::Relu => &[],
+            Epilogue::ReluMask => &[("mask", Reach::Element)],
+        }
+    }
+}
+
+/// An operation that has a kernel of its own although the one that makes its operand could have taken it along.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotFused {
+    /// The operation's step.
+    pub step: String,
+    /// The step that makes its operand.
+    pub into: String,
+    /// Why it does not take the operation along.
+    pub reason: Reason,
+}
+
+/// Why an operation is not taken along.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// The result in between is read more than once.
+    Read(usize),
+    /// The result in between is the function's, or a state's.
+    Kept,
+    /// Another operand is made later.
+    Later(String),
+    /// Kernels of the operation before it take nothing along.
+    Alone(&'static str),
+}
+
+impl Display for Reason {
+    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        match self {
+            Reason::Read(times) => write!(f, "its result is read {times} times"),
+            Reason::Kept => write!(f, "its result is kept"),
+            Reason::Later(value) => write!(f, "%{value} is made later"),
+            Reason::Alone(op) => write!(f, "{op} takes nothing along"),
+        }
+    }
+}
+
+/// What a kernel takes along.
+pub(super) struct Fusion<'a> {
+    /// The last operation that it does.
+    pub last: NodeId,
+    /// What it does to each element.
+    pub epilogue: Vec<Epilogue>,
+    /// What that reads.
+    pub operands: Vec<BufferId>,
+    /// Layers of all operations that it does.
+    pub layers: Vec<&'a str>,
+}
+
+/// An operation as the end of the kernel that makes `x`, and what else it reads; none if it cannot be one.
+fn as_epilogue(node: &Node, x: ValueId) -> Option<(Epilogue, Vec<ValueId>)> {
+    match (&node.op, &node.inputs[..]) {
+        (Op::AddBias, [changed, bias]) if *changed == x => Some((Epilogue::Bias, vec![*bias])),
+        (Op::BatchNormInfer { .. }, [changed, others @ ..]) if *changed == x => {
+            Some((Epilogue::Normalize, others.to_vec()))
+        }
+        (Op::Add, [a, b]) if *a == x => Some((Epilogue::Add, vec![*b])),
+        (Op::Add, [a, b]) if *b == x => Some((Epilogue::Add, vec![*a])),
+        (Op::Relu, _) => Some((Epilogue::Relu, vec![])),
+        (Op::ReluGrad, [y, changed]) if *changed == x => Some((Epilogue::ReluMask, vec![*y])),
+        _ => None,
+    }
+}
+
+impl<'a> Planner<'a> {
+    /// Takes along what can be done to the result of `head` before it is stored.
+    pub(super) fn fuse(&mut self, head: NodeId) -> Fusion<'a> {
+        let graph = self.graph;
+        let layer = graph.nodes[head.0 as usize].layer.as_str();
+        let mut fusion = Fusion { last: head, epilogue: Vec::new(), operands: Vec::new(), layers: vec![layer] };
+        loop {
+            let result = graph.nodes[fusion.last.0 as usize].outputs[0];
+            let Some((next, step, others)) = self.next(head, result) else { return fusion };
+            let node = &graph.nodes[next.0 as usize];
+            let operands = match (&node.op, &others[..]) {
+                (Op::BatchNormInfer { epsilon }, [gamma, beta, mean, variance]) => {
+                    let scale = self.scale(node, *epsilon, *gamma, *variance);
+                    vec![self.home(*mean), scale, self.home(*beta)]
+                }
+                _ => others.iter().map(|v| self.operand(*v)).collect(),
+            };
+            fusion.epilogue.push(step);
+            fusion.operands.extend(operands);
+            fusion.layers.push(&node.layer);
+            fusion.last = next;
+            self.fused.insert(next, head);
+        }
+    }
+
+    /// The operation that alone reads `result` and can be done before it is stored; those that cannot are remembered.
+    fn next(&mut self, head: NodeId, result: ValueId) -> Option<(NodeId, Epilogue, Vec<ValueId>)> {
+        let mut found = None;
+        for reader in self.readers[result.0 as usize].clone() {
+            let Some((step, others)) = as_epilogue(&self.graph.nodes[reader.0 as usize], result) else { continue };
+            match self.obstacle(head, result, &others) {
+                None => found = Some((reader, step, others)),
+                Some(reason) => {
+                    self.refused.insert((head, reader), reason);
+                }
+            }
+        }
+        found
+    }
+
+    fn obstacle(&self, head: NodeId, result: ValueId, others: &[ValueId]) -> Option<Reason> {
+        let graph = self.graph;
+        let later = |v: &&ValueId| matches!(graph.values[v.0 as usize].def, Def::Node(n, _) if n >= head);
+        let kept = graph.outputs.iter().any(|(_, v)| *v == result) || graph.updates.iter().any(|(_, v)| *v == result);
+        match self.readers[result.0 as usize].len() {
+            _ if kept => Some(Reason::Kept),
+            1 => others.iter().find(later).map(|v| Reason::Later(graph.values[v.0 as usize].name.clone())),
+            times => Some(Reason::Read(times)),
+        }
+    }
+
+    /// What batch normalisation with given statistics multiplies each channel by.
+    fn scale(&mut self, node: &Node, epsilon: f64, gamma: ValueId, variance: ValueId) -> BufferId {
+        let operands = [gamma, variance].map(|v| self.home(v));
+        let name = format!("{}.scale", self.graph.values[node.outputs[0].0 as usize].name);
+        let scale = self.numbers(&name, self.shape(gamma).iter().product());
+        let work = Work::BatchNormScale { epsilon };
+        self.step(&format!("{}_scale", step_name(node)), &[&node.layer], [0, 0], work, operands.to_vec(), vec![scale]);
+        scale
+    }
+
+    /// The operations that no kernel has taken along although they could be the end of one.
+    pub(super) fn not_fused(&self) -> Vec<NotFused> {
+        let graph = self.graph;
+        let step = |node: NodeId| self.made_by.get(&node).map(|&step| self.steps[step].name.clone());
+        let mut found = Vec::new();
+        for (n, node) in graph.nodes.iter().enumerate() {
+            let id = NodeId(n as u32);
+            let Some(own) = step(id) else { continue };
+            for (i, &x) in node.inputs.iter().enumerate() {
+                let Def::Node(maker, _) = graph.values[x.0 as usize].def else { continue };
+                if node.inputs[..i].contains(&x) || as_epilogue(node, x).is_none() {
+                    continue;
+                }
+                let head = self.fused.get(&maker).copied().unwrap_or(maker);
+                let Some(into) = step(head) else { continue };
+                let alone = || Reason::Alone(graph.nodes[head.0 as usize].op.mnemonic());
+                let reason = self.refused.get(&(head, id)).cloned().unwrap_or_else(alone);
+                found.push(NotFused { step: own.clone(), into, reason });
+            }
+        }
+        found
+    }
+}

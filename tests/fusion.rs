@@ -1,0 +1,207 @@
+//! What kernels take along: to the bit what the operations do by themselves, and a reason where they do not.
+
+#![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
+
+mod support;
+
+use netc::codegen;
+use netc::geometry::Padding;
+use netc::graph::interpret::{Outcome, Precision, Tensor, interpret};
+use netc::graph::{Builder, ConvGeometry, DType, Graph, Op, Type, ValueId};
+use netc::kernel::interpret::Order;
+use netc::plan::{Algorithm, Plan, Work};
+use netc_runtime::random::Stream;
+use std::path::Path;
+use support::compiled::Planned;
+use support::numbers;
+
+/// A product or convolution and what comes after it.
+#[derive(Debug, Clone)]
+struct Chain {
+    product: Product,
+    batch: usize,
+    channels: usize,
+    after: Vec<Op>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Product {
+    Linear,
+    Conv { kernel: usize, groups: usize },
+    ConvInputGrad,
+}
+
+fn real(shape: &[usize]) -> Type {
+    Type { dtype: DType::F32, shape: shape.to_vec() }
+}
+
+impl Chain {
+    /// Its graph and inputs; of the results in between, `all` are given too.
+    fn graph(&self, all: bool) -> (Graph, Vec<Tensor>) {
+        let mut inputs = Vec::new();
+        let mut b = Builder::new("chain", &[]);
+        let mut input = |b: &mut Builder, shape: &[usize], positive: bool| {
+            let mut values = numbers(inputs.len() as u64 + 1, shape.iter().product());
+            if positive {
+                values.iter_mut().for_each(|v| *v = v.abs() + 0.5);
+            }
+            inputs.push(Tensor::f32(shape.to_vec(), &values));
+            b.input(&format!("x{}", inputs.len()), real(shape))
+        };
+        let (batch, channels) = (self.batch, self.channels);
+        let padding = |p: usize| Padding { top: p, bottom: p, left: p, right: p };
+        let geometry =
+            |p: usize, groups: usize| ConvGeometry { stride: [1, 1], dilation: [1, 1], padding: padding(p), groups };
+        let (op, shapes, shape) = match self.product {
+            Product::Linear => (
+                Op::MatMul { transpose_a: false, transpose_b: true },
+                [vec![batch, 19], vec![channels, 19]],
+                vec![batch, channels],
+            ),
+            Product::Conv { kernel, groups } => (
+                Op::Conv(geometry(kernel / 2, groups)),
+                [vec![batch, 4, 7, 9], vec![channels, 4 / groups, kernel, kernel]],
+                vec![batch, channels, 7, 9],
+            ),
+            Product::ConvInputGrad => (
+                Op::ConvInputGrad(geometry(1, 1)),
+                [vec![batch, 5, 7, 9], vec![5, channels, 3, 3]],
+                vec![batch, channels, 7, 9],
+            ),
+        };
+        // What an addition or a mask reads may need a halo, for a convolution that reads it too.
+        let other = input(&mut b, &shape, false);
+        let operands = shapes.map(|shape| input(&mut b, &shape, false));
+        let wanted = matches!(self.product, Product::ConvInputGrad).then_some(shape.as_slice());
+        let mut values = vec![b.try_node(op, &operands, wanted, "product").unwrap()[0]];
+        for (i, op) in self.after.iter().enumerate() {
+            let x = values[i];
+            let mut by_channel = |b: &mut Builder, positive| input(b, &[channels], positive);
+            let operands: Vec<ValueId> = match op {
+                Op::AddBias => vec![x, by_channel(&mut b, false)],
+                Op::BatchNormInfer { .. } => {
+                    let mut operands = vec![x];
+                    operands.extend([false, false, false, true].map(|positive| by_channel(&mut b, positive)));
+                    operands
+                }
+                Op::Add if i % 2 == 0 => vec![x, other],
+                Op::Add => vec![other, x],
+                Op::ReluGrad => vec![other, x],
+                _ => vec![x],
+            };
+            values.push(b.try_node(op.clone(), &operands, None, &format!("v{i}")).unwrap()[0]);
+        }
+        let first = if all { 0 } else { values.len() - 1 };
+        for (i, value) in values.iter().enumerate().skip(first) {
+            b.output(&format!("out{i}"), *value);
+        }
+        (b.finish(), inputs)
+    }
+}
+
+fn bits(outcome: &Outcome) -> Vec<u32> {
+    outcome.outputs.last().unwrap().to_f32().into_iter().map(f32::to_bits).collect()
+}
+
+/// Chains fused and not fused, interpreted and compiled.
+fn check(chain: &Chain, algorithm: Algorithm) {
+    let host = codegen::host();
+    let (graph, inputs) = chain.graph(false);
+    let (apart, _) = chain.graph(true);
+    let fused = Planned::by(&graph, &host, algorithm);
+    let unfused = Planned::by(&apart, &host, algorithm);
+    let what = format!("{chain:?} {algorithm:?}\n{}", netc::plan::text::print(&fused.plan));
+    assert!(fused.plan.not_fused.is_empty(), "{what}");
+    assert_eq!(unfused.plan.not_fused.len(), chain.after.len(), "{what}");
+    let own = |plan: &Plan| plan.steps.iter().filter(|step| matches!(step.work, Work::Op(_))).count();
+    assert_eq!([own(&fused.plan), own(&unfused.plan)], [0, chain.after.len()], "{what}");
+    let kernels = fused.interpret(&inputs, &[], Order::Forward);
+    assert_eq!(bits(&kernels), bits(&fused.interpret(&inputs, &[], Order::Reversed)), "{what}");
+    assert_eq!(bits(&kernels), bits(&unfused.interpret(&inputs, &[], Order::Forward)), "{what}");
+    let code = fused.run(&inputs, &[], 1);
+    assert_eq!(bits(&code), bits(&fused.run(&inputs, &[], 3)), "{what}");
+    assert_eq!(bits(&code), bits(&unfused.run(&inputs, &[], 2)), "{what}");
+    let exact = interpret(&graph, Precision::Double, &inputs, &[]).unwrap();
+    let (a, e) = (code.outputs[0].as_real(), exact.outputs[0].as_real());
+    let scale = e.iter().fold(1e-6, |m: f64, x| m.max(x.abs()));
+    for (a, e) in a.iter().zip(e) {
+        assert!((a - e).abs() <= 2e-5 * scale, "{what}: {a}, expected {e}");
+    }
+}
+
+#[test]
+fn epilogues_change_no_bit() {
+    let mut stream = Stream::new(9, [0x6675_7365, 0, 0]);
+    let mut draw = |n: u32| stream.below(n) as usize;
+    let all = [Op::AddBias, Op::BatchNormInfer { epsilon: 1e-3 }, Op::Add, Op::Relu, Op::ReluGrad];
+    for round in 0..12 {
+        let product = match round % 4 {
+            0 => Product::Linear,
+            1 => Product::Conv { kernel: 3, groups: 1 + draw(2) },
+            2 => Product::Conv { kernel: 1, groups: 1 },
+            _ => Product::ConvInputGrad,
+        };
+        let channels = 2 * (1 + draw(12));
+        let mut after = vec![Op::BatchNormInfer { epsilon: 1e-5 }, Op::Add, Op::Relu];
+        if round > 3 {
+            after = (0..1 + draw(4)).map(|_| all[draw(5)].clone()).collect();
+        }
+        let chain = Chain { product, batch: [1, 2, 9][draw(3)], channels, after };
+        check(&chain, [Algorithm::Direct, Algorithm::Winograd][round / 2 % 2]);
+    }
+}
+
+fn plans(path: &str, batch: usize, train: bool) -> Vec<Plan> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("specs").join(path);
+    let network = netc::driver::check(netc::driver::read(&path, &[]).unwrap()).unwrap().network;
+    let graphs = netc::passes::functions(&network, batch, train).unwrap().graphs;
+    netc::plan::plans(&graphs, &codegen::host(), Algorithm::Auto)
+}
+
+#[test]
+fn a_residual_network_is_convolutions_and_pools() {
+    let plans = plans("resnet18.yaml", 1, false);
+    let [.., prepare, infer] = &plans[..] else { panic!("plans") };
+    let own: Vec<&str> =
+        infer.steps.iter().filter(|s| matches!(s.work, Work::Op(_))).map(|s| s.name.as_str()).collect();
+    assert_eq!(own, ["maxpool1_maxpool", "global_avgpool1_adaptive_avgpool"]);
+    assert_eq!(infer.not_fused, []);
+    let text = netc::plan::text::print(infer);
+    let count = |what: &str| text.matches(what).count();
+    assert_eq!([count(" + batchnorm"), count(" + add"), count(" + relu")], [20, 8, 17]);
+    let scales = |plan: &Plan| plan.steps.iter().filter(|s| matches!(s.work, Work::BatchNormScale { .. })).count();
+    assert_eq!([scales(prepare), scales(infer)], [20, 0]);
+    assert_eq!(prepare.function, "prepare");
+}
+
+/// The reasons, in the plan of a function with this text.
+fn reasons(text: &str) -> Vec<String> {
+    let (network, _) = netc::check::network_from_text("t.netc", text).unwrap_or_else(|e| panic!("{e:#?}"));
+    let graphs = netc::passes::functions(&network, 2, false).unwrap().graphs;
+    let plan = netc::plan::plan(graphs.last().unwrap(), &codegen::host(), Algorithm::Auto);
+    let text = netc::plan::text::print(&plan);
+    text.lines().filter_map(|line| line.trim().strip_prefix("not fused: ")).map(str::to_owned).collect()
+}
+
+#[test]
+fn what_is_not_fused_has_a_reason() {
+    let head = "net t\ninput image [3, 9, 9]\n";
+    let found = reasons(&format!(
+        "{head}conv a(4, 3, padding: 1)\nbatchnorm b\nfrom [b, a] -> add s\nlrn l(3) -> relu r -> maxpool m(3, 3) -> batchnorm c\n"
+    ));
+    assert_eq!(
+        found,
+        [
+            "b_batchnorm_infer into a_conv: its result is read 2 times",
+            "s_add into b_batchnorm_infer: batchnorm_infer takes nothing along",
+            "s_add into a_conv: its result is read 2 times",
+            "r_relu into l_lrn: lrn takes nothing along",
+            "c_batchnorm_infer into m_maxpool: maxpool takes nothing along",
+        ]
+    );
+    let found = reasons(&format!(
+        "{head}conv a(4, 3, padding: 1) -> lrn l(3)\nfrom [image] -> conv d(4, 1)\nfrom [l, d] -> add s -> relu r\n\
+         conv e(4, 1)\nfrom [r] -> lrn f(3)\nfrom [e, f] -> add t\n"
+    ));
+    assert_eq!(found, ["t_add into e_conv: %f.y is made later", "t_add into f_lrn: lrn takes nothing along"]);
+}
