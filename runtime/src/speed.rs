@@ -9,15 +9,13 @@ use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-/// How fast a machine is on one thread and on all.
+/// How fast a machine is, on several numbers of threads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
     /// Its processor.
     pub cpu: String,
-    /// On one thread.
-    pub one: Speed,
-    /// On all threads.
-    pub all: Speed,
+    /// On one thread, on all, and on other numbers that were measured; ascending.
+    pub speeds: Vec<Speed>,
 }
 
 /// Speeds on a number of threads.
@@ -43,26 +41,45 @@ pub struct Level {
 }
 
 impl Machine {
-    /// Speeds on `threads` threads: those of all, but not more than so many times those of one.
+    /// Speeds on `threads` threads. Where they were not measured: those of the next fewer threads in proportion, but not
+    /// more than those of the next more; above all threads those of all.
     pub fn on(&self, threads: usize) -> Speed {
-        let times = threads.clamp(1, self.all.threads) as f64;
-        let least = |one: f64, all: f64| if threads >= self.all.threads { all } else { (one * times).min(all) };
-        let levels = self.one.levels.iter().zip(&self.all.levels);
-        Speed {
-            threads,
-            flops: least(self.one.flops, self.all.flops),
-            levels: levels
-                .map(|(one, all)| Level {
-                    bytes: all.bytes,
-                    read: least(one.read, all.read),
-                    copy: least(one.copy, all.copy),
-                })
-                .collect(),
+        let above = self.speeds.partition_point(|speed| speed.threads < threads.max(1));
+        let below = above.checked_sub(1).map(|below| &self.speeds[below]);
+        match (below, self.speeds.get(above)) {
+            (_, Some(speed)) if speed.threads == threads => speed.clone(),
+            (Some(below), Some(above)) => between(below, above, threads),
+            (Some(speed), None) | (None, Some(speed)) => Speed { threads, ..speed.clone() },
+            (None, None) => Speed { threads, flops: 0.0, levels: Vec::new() },
         }
+    }
+
+    /// Puts in what was measured, in place of what was there for as many threads.
+    pub fn put(&mut self, speed: Speed) {
+        self.speeds.retain(|other| other.threads != speed.threads);
+        self.speeds.push(speed);
+        self.speeds.sort_by_key(|speed| speed.threads);
     }
 }
 
+fn between(below: &Speed, above: &Speed, threads: usize) -> Speed {
+    let times = threads as f64 / below.threads as f64;
+    let least = |below: f64, above: f64| (below * times).min(above);
+    let levels = below.levels.iter().zip(&above.levels);
+    let levels = levels.map(|(below, above)| Level {
+        bytes: above.bytes,
+        read: least(below.read, above.read),
+        copy: least(below.copy, above.copy),
+    });
+    Speed { threads, flops: least(below.flops, above.flops), levels: levels.collect() }
+}
+
 impl Speed {
+    /// Bytes that are read from memory a second, of more than caches hold.
+    pub fn memory(&self) -> f64 {
+        self.levels.last().map_or(0.0, |level| level.read)
+    }
+
     /// The least seconds for work of so many multiply-adds that reads and writes so many bytes: arithmetic and memory
     /// may overlap, so the longer of the two counts.
     pub fn least_seconds(&self, macs: u64, read: u64, written: u64) -> f64 {
@@ -88,12 +105,23 @@ const TOUCHED: [usize; 4] = [32 << 10, 256 << 10, 2 << 20, 16 << 20];
 /// Bytes that all threads touch together at last, more than caches hold.
 const LARGEST: usize = 128 << 20;
 
-/// Measures this machine.
+/// Measures this machine on one thread and on all.
 pub fn measure() -> Machine {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let one = speed(1);
-    let all = if threads == 1 { one.clone() } else { speed(threads) };
-    Machine { cpu: cpu(), one, all }
+    let mut machine = Machine { cpu: cpu(), speeds: vec![measure_on(1)] };
+    if cores() > 1 {
+        machine.put(measure_on(cores()));
+    }
+    machine
+}
+
+/// Measures this machine on `threads` threads, of which more than cores do not count.
+pub fn measure_on(threads: usize) -> Speed {
+    speed(threads.clamp(1, cores()))
+}
+
+/// Threads that run at the same time.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The processor's name.
@@ -311,7 +339,7 @@ mod tests {
                 Level { bytes: 1000 * threads, read: 10.0, copy: 5.0 },
             ],
         };
-        Machine { cpu: "x".to_owned(), one: speed(1, 1.0), all: speed(4, 3.0) }
+        Machine { cpu: "x".to_owned(), speeds: vec![speed(1, 1.0), speed(4, 3.0)] }
     }
 
     #[test]
@@ -330,6 +358,18 @@ mod tests {
         let flops = [1, 2, 3, 4, 9].map(|threads| machine.on(threads).flops);
         assert_eq!(flops, [100.0, 200.0, 300.0, 300.0, 300.0]);
         assert_eq!(machine.on(2).levels[1], Level { bytes: 4000, read: 10.0, copy: 5.0 });
+        assert_eq!([0, 1, 2, 9].map(|threads| machine.on(threads).threads), [0, 1, 2, 9]);
+    }
+
+    #[test]
+    fn what_is_measured_later_counts() {
+        let mut machine = machine();
+        let speed = |threads, flops| Speed { threads, flops, levels: Vec::new() };
+        machine.put(speed(2, 150.0));
+        machine.put(speed(1, 90.0));
+        let flops = [1, 2, 3, 4, 9].map(|threads| machine.on(threads).flops);
+        assert_eq!(flops, [90.0, 150.0, 225.0, 300.0, 300.0]);
+        assert_eq!((machine.on(4).memory(), machine.on(1).memory()), (10.0, 0.0));
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub use fit::{Fit, fit};
 pub use front::{
     Checked, Formatted, Text, check, format, functions, functions_after, included, needs_recipe, read, write_text,
 };
-pub use machine::{machine, measure, measured};
+pub use machine::{machine, measure, measure_on, measured};
 pub use mend::{Mended, mend};
 pub use session::session;
 pub use variants::Variants;
