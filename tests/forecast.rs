@@ -5,7 +5,7 @@
 use netc::check::Network;
 use netc::codegen;
 use netc::driver::{self, Built, Options};
-use netc::forecast::{Forecast, forecast};
+use netc::forecast::{Forecast, Pass, Payer, StepEffort, forecast};
 use netc::plan::Algorithm;
 use netc_runtime::program::{Manifest, share_ports};
 use std::path::{Path, PathBuf};
@@ -106,4 +106,79 @@ fn the_largest_batch_that_fits_is_found() {
     }
     let found = driver::fit(&network, &options, bytes[0] - 1, 2).unwrap();
     assert_eq!((found.batch, found.fits), (1, false));
+}
+
+/// `step → payer pass` of each kernel, with what it takes along.
+fn charges(network: &Network, train: bool) -> Vec<String> {
+    let built = built(network, train, 2);
+    let told = forecast(&built.plans, 0);
+    let steps = &told.function(if train { "train" } else { "infer" }).unwrap().steps;
+    let line = |step: &StepEffort| {
+        let to = match &step.charge.to {
+            Payer::Layer(name) => name.clone(),
+            other => format!("{other:?}").to_lowercase(),
+        };
+        let pass = if step.charge.pass == Pass::Backward { " backward" } else { "" };
+        let along: String = step.charge.along.iter().map(|layer| format!(" +{layer}")).collect();
+        format!("{}: {to}{pass}{along}", step.name)
+    };
+    steps.iter().map(line).collect()
+}
+
+#[test]
+fn kernels_are_charged_to_the_layers_that_need_them() {
+    let spec = "
+net: t
+input: {name: image, shape: [3, 8, 8]}
+layers:
+  - conv: {name: c1, kernels: 4, kernel_size: 3, padding: 1}
+  - relu: {name: r1}
+  - conv: {name: c2, kernels: 4, kernel_size: 3, padding: 1}
+  - relu: {name: r2}
+  - flatten: {name: flat}
+  - linear: {name: fc, features: 3}
+train: {loss: cross_entropy, optimizer: {adam: {lr: 0.1}}, batch: 2, epochs: 1}
+";
+    let network = netc::check::network_from_text("t.yaml", spec).unwrap().0;
+    let train = charges(&network, true);
+    let has = |line: &str| assert!(train.iter().any(|found| found == line), "{line} is not in {train:#?}");
+    ["image_halo: c1", "image_image: c1", "c1_conv: c1 +r1", "r1_y_halo: c2", "c2_conv: c2 +r2"]
+        .into_iter()
+        .for_each(has);
+    ["fc_matmul: fc", "fc_cross_entropy: loss", "fc_cross_entropy_grad: loss backward"].into_iter().for_each(has);
+    ["fc_bias_grad: fc backward", "fc_adam_update: fc backward", "r2_relu_grad: r2 backward"].into_iter().for_each(has);
+    ["c2_conv_input_grad: c2 backward +r1", "c2_y_grad_halo: c2 backward", "bias_correction: optimizer backward"]
+        .into_iter()
+        .for_each(has);
+    let infer = charges(&network, false);
+    assert!(infer.iter().all(|line| !line.contains("backward") && !line.contains("loss")), "{infer:#?}");
+    assert!(infer.contains(&"c1_conv: c1 +r1".to_owned()), "{infer:#?}");
+}
+
+#[test]
+fn each_kernel_of_each_spec_is_charged_to_somebody_that_there_is() {
+    for path in specs() {
+        let network = network(&path);
+        let names: Vec<&str> = network.layers().map(|(_, layer)| layer.name.as_str()).collect();
+        for train in [false, true] {
+            if train && network.train.is_none() {
+                continue;
+            }
+            let built = built(&network, train, 2);
+            let told = forecast(&built.plans, 0);
+            let steps = &told.function(if train { "train" } else { "infer" }).unwrap().steps;
+            for (i, step) in steps.iter().enumerate() {
+                let known = match &step.charge.to {
+                    Payer::Layer(name) => names.contains(&name.as_str()),
+                    Payer::Loss | Payer::Optimizer => train,
+                    Payer::Other => false,
+                };
+                assert!(known, "{path:?}: {step:?}");
+                assert!(train || step.charge.pass == Pass::Forward, "{path:?}: {step:?}");
+                let first = &steps[step.alike];
+                assert!(step.alike <= i && first.alike == step.alike && first.work == step.work, "{path:?}: {step:?}");
+                assert!(first.layers == step.layers && first.charge == step.charge, "{path:?}: {step:?}");
+            }
+        }
+    }
 }

@@ -5,12 +5,14 @@
 //! cache. The time is that of a machine that does nothing but the multiply-adds at its full speed, or moves the bytes
 //! at the speed of its memory: no program is faster, and most are slower.
 
+mod charge;
 mod contents;
 
+pub use charge::{Charge, Pass, Payer};
 pub use contents::Content;
 
 use crate::graph;
-use crate::plan::{Buffer, BufferId, Plan, Step, Work};
+use crate::plan::{Buffer, BufferId, Plan, Step, Work, text};
 use netc_runtime::program::{DType, Port, share_ports};
 use netc_runtime::speed::Speed;
 
@@ -64,17 +66,18 @@ pub struct StepEffort {
     pub read: u64,
     /// Bytes that it writes.
     pub written: u64,
+    /// What it does, as the plan's text has it.
+    pub work: String,
+    /// Who is charged with its time.
+    pub charge: Charge,
+    /// The first kernel of the function that does alike, perhaps itself: the same work for the same layers, into the same
+    /// tensors, as for others of the batch's images.
+    pub alike: usize,
 }
 
 /// What a program of these plans takes, whose kernels need so many bytes of scratch at most.
 pub fn forecast(plans: &[Plan], scratch_bytes: usize) -> Forecast {
-    let functions = plans
-        .iter()
-        .map(|plan| Effort {
-            function: plan.function.clone(),
-            steps: plan.steps.iter().map(|step| effort(plan, step)).collect(),
-        })
-        .collect();
+    let functions = plans.iter().map(|plan| Effort { function: plan.function.clone(), steps: efforts(plan) }).collect();
     let fullest = plans.iter().max_by_key(|plan| plan.arena_bytes);
     Forecast {
         memory: memory(plans, scratch_bytes),
@@ -110,7 +113,13 @@ fn memory(plans: &[Plan], scratch_bytes: usize) -> Memory {
     }
 }
 
-fn effort(plan: &Plan, step: &Step) -> StepEffort {
+fn efforts(plan: &Plan) -> Vec<StepEffort> {
+    let charges = charge::charges(plan).into_iter().zip(charge::alike(plan));
+    let steps = plan.steps.iter().zip(charges);
+    steps.map(|(step, (charge, alike))| effort(plan, step, charge, alike)).collect()
+}
+
+fn effort(plan: &Plan, step: &Step, charge: Charge, alike: usize) -> StepEffort {
     let buffer = |id: BufferId| &plan.buffers[id.0 as usize];
     let mut inputs = step.inputs.clone();
     inputs.sort_unstable();
@@ -128,7 +137,17 @@ fn effort(plan: &Plan, step: &Step) -> StepEffort {
         Work::ClearHalo => 0,
         _ => read,
     };
-    StepEffort { name: step.name.clone(), layers: step.layers.clone(), macs: step.macs, done: step.done, read, written }
+    StepEffort {
+        name: step.name.clone(),
+        layers: step.layers.clone(),
+        macs: step.macs,
+        done: step.done,
+        read,
+        written,
+        work: text::work(&step.work),
+        charge,
+        alike,
+    }
 }
 
 /// Bytes of the zeros around an image.

@@ -60,7 +60,7 @@ pub fn step(plan: &Plan, step: &Step) -> String {
         names.join(", ")
     };
     let layers = if step.layers.is_empty() { String::new() } else { format!(" ({})", step.layers.join(", ")) };
-    format!("{}: {} = {}({}){layers}", step.name, names(&step.outputs), print_work(&step.work), names(&step.inputs))
+    format!("{}: {} = {}({}){layers}", step.name, names(&step.outputs), work(&step.work), names(&step.inputs))
 }
 
 /// `F(4, 3)` or, with other rows than columns, `F(4×5, 3×3)`; and how many tiles are computed at a time.
@@ -75,7 +75,8 @@ fn winograd(form: &Winograd) -> String {
     }
 }
 
-fn print_work(work: &Work) -> String {
+/// What a step does, as text.
+pub fn work(work: &Work) -> String {
     let tile = |t: &Tile| format!("tile {}x{}", t.rows, t.columns());
     let after = |steps: &[Epilogue]| {
         let names = steps.iter().map(|s| match s {
