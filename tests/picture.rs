@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its input must fail")]
 
 use netc::check::Network;
-use netc::picture::{Card, Picture, draw, svg, width};
+use netc::picture::{Bar, BarRow, Bars, Card, Picture, chart, chart_svg, draw, svg, width};
 use std::collections::BTreeSet;
 
 fn network(name: &str, text: &str) -> Network {
@@ -212,4 +212,51 @@ fn large_networks_are_drawn() {
     }
     let nested = draw(&network("nested.yaml", &text));
     assert_eq!(nested.lines.len(), 1 + 400 + 400 + 400);
+}
+
+/// Times of all layers of a network, of very different sizes.
+fn bars(network: &Network) -> Bars {
+    let row = |(i, name): (usize, String)| {
+        let bar = |time: u64, least: f64| Some(Bar { time, least: Some(least) });
+        let forward = 7u64.pow(i as u32 % 10);
+        let (forward, backward) = (bar(forward, 0.3 * forward as f64), bar(2 * forward, 2.5 * forward as f64));
+        let along = if i % 3 == 0 { format!("+{name}") } else { String::new() };
+        BarRow { name, along, forward: forward.filter(|_| i % 5 != 1), backward: backward.filter(|_| i % 4 != 2) }
+    };
+    let names = network.layers().map(|(_, layer)| layer.name.clone());
+    let mut rows: Vec<BarRow> = names.enumerate().map(row).collect();
+    let between = Some(Bar { time: 123, least: None });
+    rows.push(BarRow { name: "(between kernels)".to_owned(), along: String::new(), forward: between, backward: None });
+    let whole = rows.iter().flat_map(|row| [row.forward, row.backward]).flatten().map(|bar| bar.time).sum();
+    Bars { title: network.name.clone(), notes: vec!["a note <of> times".to_owned()], rows, whole }
+}
+
+#[test]
+fn bars_and_their_texts_do_not_overlap_and_lie_within_the_picture() {
+    for network in networks() {
+        let chart = self::chart(&bars(&network));
+        let texts = chart.texts.iter().map(|text| {
+            let (wide, size) = (width(&text.text, text.role), text.role.size());
+            let left = if text.ends { text.x - wide } else { text.x };
+            [left, text.y - size, left + wide, text.y + size / 4]
+        });
+        let boxes = chart.boxes.iter().map(|bar| {
+            let right = (bar.x + bar.width).ceil() as i32;
+            [bar.x.floor() as i32, bar.y, right.max(bar.x.floor() as i32 + 1), bar.y + bar.height]
+        });
+        let (texts, boxes): (Vec<_>, Vec<_>) = (texts.collect(), boxes.collect());
+        for (i, place) in texts.iter().enumerate() {
+            let within = place[0] > 0 && place[1] > 0 && place[2] < chart.width && place[3] < chart.height;
+            assert!(within, "{}: {:?}", network.name, chart.texts[i]);
+            for other in texts[i + 1..].iter().chain(&boxes) {
+                assert!(!meet(*place, *other), "{}: {:?} and {other:?}", network.name, chart.texts[i]);
+            }
+        }
+        for (x, y, height) in chart.limits.iter().chain(&chart.scale) {
+            assert!(*x > 0.0 && *x < f64::from(chart.width) && y + height < chart.height, "{}: {x} {y}", network.name);
+        }
+        let svg = chart_svg(&chart);
+        assert!(svg.contains("a note &lt;of&gt; times") && svg.contains("prefers-color-scheme: dark"), "{svg}");
+        assert_eq!(svg, chart_svg(&self::chart(&bars(&network))), "the same bars, the same bytes");
+    }
 }

@@ -4,14 +4,18 @@
 //! (activation, normalisation, dropout) stand in the box of the layer that they follow. The network runs downwards;
 //! branches stand side by side, connections that skip something run beside it. Lines never cross a box, and text fits
 //! its box in Helvetica, Arial, Liberation Sans and wider fonts as DejaVu Sans. The same network gives the same bytes.
+//!
+//! Where a network's time goes is a picture, too: [`Bars`] give a [`Chart`] ([`chart()`]), and that SVG ([`chart_svg`]).
 
+mod bars;
 mod cards;
 mod font;
 mod layout;
 mod svg;
 
+pub use bars::{Bar, BarRow, Bars, Chart, ChartBox, Unit, chart, shortened};
 pub use font::width;
-pub use svg::svg;
+pub use svg::{chart_svg, svg};
 
 use crate::check::Network;
 

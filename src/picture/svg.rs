@@ -3,7 +3,7 @@
 //! Colours are plain fills, so that every program shows them; a style sheet changes them where the reader prefers dark.
 //! Kinds differ in lightness too and have a stripe, so that they can be told apart in grey.
 
-use super::{Card, Family, Line, Picture, Role, Text};
+use super::{Card, Chart, ChartBox, Family, Line, Picture, Role, Text};
 use std::fmt::Write;
 
 /// Of corners.
@@ -21,9 +21,50 @@ const COLOURS: [(&str, [&str; 4]); 6] = [
     ("join", ["#eaeef2", "#6e7781", "#2b3138", "#b1bac4"]),
 ];
 
+/// Colours of bars by the part of the limit that they reach, in fifths; then where it is dark.
+const FIFTHS: [[&str; 2]; 5] = [
+    ["#c4320a", "#f0603a"],
+    ["#e8912d", "#e8912d"],
+    ["#b9bfae", "#8d948a"],
+    ["#6ba3d6", "#5a94cc"],
+    ["#1a63b8", "#2f81e0"],
+];
+
 /// The SVG document.
 pub fn svg(picture: &Picture) -> String {
-    let Picture { width, height, .. } = picture;
+    let title = picture.title.first().map(|text| text.text.as_str());
+    let mut out = start(picture.width, picture.height, title, style);
+    picture.title.iter().for_each(|text| self::text(&mut out, text));
+    picture.lines.iter().for_each(|line| self::line(&mut out, line));
+    picture.cards.iter().for_each(|card| self::card(&mut out, card));
+    out.push_str("</svg>\n");
+    out
+}
+
+/// The SVG document.
+pub fn chart_svg(chart: &Chart) -> String {
+    let title = chart.texts.first().map(|text| text.text.as_str());
+    let mut out = start(chart.width, chart.height, title, chart_style);
+    out.push_str(
+        "<defs><pattern id=\"back\" width=\"5\" height=\"5\" patternUnits=\"userSpaceOnUse\" \
+         patternTransform=\"rotate(45)\"><rect class=\"hatch\" width=\"1.6\" height=\"5\"/></pattern></defs>\n",
+    );
+    for (x, y, height) in &chart.scale {
+        let _ = writeln!(out, "<path class=\"scale\" d=\"M{x:.1} {y}v{height}\"/>");
+    }
+    chart.boxes.iter().for_each(|bar| self::bar(&mut out, bar));
+    for class in ["edge", "limit"] {
+        for (x, y, height) in &chart.limits {
+            let _ = writeln!(out, "<path class=\"{class}\" d=\"M{x:.1} {y}v{height}\"/>");
+        }
+    }
+    chart.texts.iter().for_each(|text| self::text(&mut out, text));
+    out.push_str("</svg>\n");
+    out
+}
+
+/// A document's head, with the page as its ground.
+fn start(width: i32, height: i32, title: Option<&str>, style: impl Fn(&mut String)) -> String {
     let mut out = String::new();
     let _ = writeln!(
         out,
@@ -31,15 +72,44 @@ pub fn svg(picture: &Picture) -> String {
          font-family=\"Helvetica, Arial, Liberation Sans, sans-serif\">"
     );
     style(&mut out);
-    if let Some(title) = picture.title.first() {
-        let _ = writeln!(out, "<title>{}</title>", escaped(&title.text));
+    if let Some(title) = title {
+        let _ = writeln!(out, "<title>{}</title>", escaped(title));
     }
     let _ = writeln!(out, "<rect class=\"page\" width=\"{width}\" height=\"{height}\"/>");
-    picture.title.iter().for_each(|text| self::text(&mut out, text));
-    picture.lines.iter().for_each(|line| self::line(&mut out, line));
-    picture.cards.iter().for_each(|card| self::card(&mut out, card));
-    out.push_str("</svg>\n");
     out
+}
+
+fn chart_style(out: &mut String) {
+    let scheme = |out: &mut String, [page, ink, detail, scale, plain]: [&str; 5], which: usize| {
+        let _ = writeln!(out, ".page {{ fill: {page} }}\ntext {{ fill: {ink} }}\n.detail {{ fill: {detail} }}");
+        let _ = writeln!(out, ".scale {{ stroke: {scale} }}\n.hatch {{ fill: {page}; fill-opacity: 0.55 }}");
+        let _ =
+            writeln!(out, ".limit {{ stroke: {ink}; stroke-width: 1.6 }}\n.edge {{ stroke: {page}; stroke-width: 4 }}");
+        let _ = writeln!(out, ".plain {{ fill: {plain} }}");
+        for (fifth, colours) in FIFTHS.iter().enumerate() {
+            let _ = writeln!(out, ".fifth{fifth} {{ fill: {} }}", colours[which]);
+        }
+    };
+    out.push_str("<style>\n");
+    scheme(out, ["#ffffff", "#1f2328", "#4d5560", "#e3e7eb", "#8c959f"], 0);
+    out.push_str("@media (prefers-color-scheme: dark) {\n");
+    scheme(out, ["#0d1117", "#e6edf3", "#b7c0ca", "#262c34", "#6e7781"], 1);
+    out.push_str("}\n</style>\n");
+}
+
+fn bar(out: &mut String, bar: &ChartBox) {
+    let ChartBox { x, y, width, height, .. } = bar;
+    let class = bar.fifth.map_or_else(|| "plain".to_owned(), |fifth| format!("fifth{fifth}"));
+    let place = format!("x=\"{x:.1}\" y=\"{y}\" width=\"{width:.1}\" height=\"{height}\"");
+    let _ = write!(out, "<g>");
+    if !bar.about.is_empty() {
+        let _ = write!(out, "<title>{}</title>", escaped(&bar.about));
+    }
+    let _ = write!(out, "<rect class=\"{class}\" {place}/>");
+    if bar.backward {
+        let _ = write!(out, "<rect fill=\"url(#back)\" {place}/>");
+    }
+    out.push_str("</g>\n");
 }
 
 fn style(out: &mut String) {
