@@ -33,7 +33,7 @@ pub enum Command {
     Run(Run),
     /// Find the largest batch for some memory, and say what takes it
     Fit(super::fit::Fit),
-    /// Measure how long a network takes, in total and by kernel
+    /// Measure how long a network takes, in total and by layer, and how near to the machine's limit that is
     Time(Time),
     /// Print a stage of the compiler
     Dump(Dump),
@@ -290,6 +290,12 @@ pub struct Run {
 
 /// `netc time`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "GF/s count the multiply-adds of the definition; `peak` is the part of the machine's peak that was \
+                        done, which is less where an algorithm saves products. GB/s count what each kernel reads and \
+                        writes, each operand once; `memory` is the part of the speed of reading memory, and can exceed \
+                        100 % in caches."
+)]
 pub struct Time {
     /// The spec.
     #[command(flatten)]
@@ -300,9 +306,15 @@ pub struct Time {
     /// Images in a batch [default: 1; for training the spec's train.batch]
     #[arg(long, value_name = "N", value_parser = batch, allow_negative_numbers = true)]
     pub batch: Option<usize>,
-    /// How often to run it after a warm-up
+    /// How often to run it after a warm-up, whole and kernel by kernel
     #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true, default_value = "5")]
     pub repeat: usize,
+    /// Print a row a kernel in place of a row a layer; kernels that do alike share one
+    #[arg(long)]
+    pub kernels: bool,
+    /// Draw the layers' times to this file, as SVG
+    #[arg(long, value_name = "FILE")]
+    pub picture: Option<PathBuf>,
     /// The machine.
     #[command(flatten)]
     pub machine: Machine,

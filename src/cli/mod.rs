@@ -20,6 +20,7 @@ mod lsp;
 mod machine;
 mod output;
 mod parting;
+mod profile;
 mod progress;
 mod run;
 mod schema;

@@ -107,8 +107,66 @@ fn time_gives_the_whole_and_the_kernels() {
     assert!(step["min"].as_f64() <= step["median"].as_f64() && step["median"].as_f64() <= step["max"].as_f64());
     assert!(!json["kernels"].as_array().unwrap().is_empty(), "{json:#}");
     assert!(json["least_seconds"].as_f64().unwrap() > 0.0, "{json:#}");
-    let text = w.netc("time tiny.yaml --repeat 2").fine();
-    assert!(text.contains("conv1"), "{text}");
+    let sum = |rows: &serde_json::Value, passes: &[&str]| -> i64 {
+        let parts =
+            rows.as_array().unwrap().iter().flat_map(|row| passes.iter().map(move |pass| &row[*pass]["time_ns"]));
+        parts.map(|time| time.as_i64().unwrap_or(0)).sum()
+    };
+    let between = json["between_kernels_ns"].as_i64().unwrap();
+    assert_eq!(sum(&json["layers"], &["forward", "backward"]) + between, json["step_ns"].as_i64().unwrap(), "{json:#}");
+    let kernels: i64 = json["kernels"].as_array().unwrap().iter().map(|k| k["time_ns"].as_i64().unwrap()).sum();
+    assert_eq!(kernels, sum(&json["layers"], &["forward", "backward"]), "{json:#}");
+    assert!(
+        json["peak_flops_per_second"].as_f64().unwrap() > 0.0 && json["peak_bytes_per_second"].as_f64().unwrap() > 0.0
+    );
+}
+
+/// Text without its numbers, with one unit of time, and with single blanks.
+fn numberless(text: &str) -> Vec<String> {
+    let number = regex::Regex::new(r"(^|[ (])-?[0-9][0-9.]*( %)?").unwrap();
+    let text = text.replace("ms", "µs");
+    text.lines().map(|line| number.replace_all(line, "$1#").split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[test]
+fn time_charges_kernels_to_layers() {
+    let w = Workshop::new();
+    let text = numberless(&w.netc("time tiny.yaml --mode train --repeat 2 --threads 1").fine());
+    let row =
+        |name: &str| text.iter().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {text:#?}"));
+    assert_eq!(text[0], "forward backward");
+    assert!(text[1].ends_with("share µs GF/s peak GB/s memory µs GF/s peak GB/s memory takes along"), "{text:#?}");
+    assert!(row("conv1").ends_with(" +relu1"), "{text:#?}");
+    assert_eq!(
+        (row("maxpool1").as_str(), row("(between").as_str()),
+        ("maxpool1 # # # # # # # #", "(between kernels) # #")
+    );
+    let names: Vec<&str> =
+        text[2..].iter().map_while(|line| line.split(' ').next()).take_while(|n| !n.is_empty()).collect();
+    let place = |name: &str| names.iter().position(|n| *n == name).unwrap_or_else(|| panic!("{name}: {names:?}"));
+    assert!(place("conv1") < place("maxpool1") && place("maxpool1") < place("fc") && place("fc") < place("(loss)"));
+    let end = &text[text.len() - 3..];
+    assert_eq!(end[0], "tiny train, batch #, # thread: median # µs (min # µs, max # µs of #); # images/s");
+    assert_eq!(end[1], "peak # GF/s, memory # GB/s (measured now, # thread)");
+    assert!(end[2].starts_with("at least #") && end[2].ends_with("by arithmetic and memory at full speed: # of that"));
+
+    let kernels = numberless(&w.netc("time tiny.yaml --repeat 2 --kernels").fine());
+    assert_eq!(kernels[0], "kernel charged to µs share GF/s peak GB/s memory work");
+    let conv = kernels.iter().find(|line| line.starts_with("conv1_conv conv1 ")).unwrap();
+    assert!(conv.ends_with(" + bias + relu"), "{kernels:#?}");
+}
+
+#[test]
+fn time_draws_the_layers() {
+    let w = Workshop::new();
+    w.netc("time tiny.yaml --mode train --repeat 1 --picture times.svg").fine();
+    let svg = String::from_utf8(w.read("times.svg")).unwrap();
+    assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"), "{svg}");
+    for word in [">conv1 +relu1<", ">maxpool1<", ">(loss)<", ">backward<", ">of limit<", ">tiny train, batch 8, "] {
+        assert!(svg.contains(word), "{word} is not in {svg}");
+    }
+    assert!(!w.netc("time tiny.yaml --repeat 1").fine().contains('\u{1b}'), "no colours where there is no terminal");
+    w.netc("time tiny.yaml --repeat 1 --picture none/times.svg").refused(3, &["none/times.svg"]);
 }
 
 #[test]
