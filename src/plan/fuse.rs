@@ -1,7 +1,7 @@
 //! Fusion: what a kernel takes along, and why not.
 //!
-//! The kernel of an operation that [`takes_along`] applies to each element of its result what comes after, before the
-//! element is stored, to the bit as the operations would by themselves. It takes an operation along if
+//! The kernel of a convolution, an input gradient or a matrix product applies to each element of its result what comes
+//! after, before the element is stored, to the bit as the operations would by themselves. It takes an operation along if
 //!
 //! 1. the operation is one of [`Epilogue`] and reads the result as what it changes;
 //! 2. nothing else reads the result, the caller is not given it, and no state is;
