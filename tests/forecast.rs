@@ -182,3 +182,23 @@ fn each_kernel_of_each_spec_is_charged_to_somebody_that_there_is() {
         }
     }
 }
+
+#[test]
+fn parts_of_a_batch_are_alike_and_other_work_is_not() {
+    let network = network(&Path::new(env!("CARGO_MANIFEST_DIR")).join("specs/alexnet.yaml"));
+    let options = Options { batch: 128, train: true, target: codegen::host(), algorithm: Algorithm::Auto };
+    let told = driver::forecast(&network, &options).unwrap();
+    let steps = &told.function("train").unwrap().steps;
+    let firsts: Vec<&str> =
+        steps.iter().enumerate().filter(|(i, step)| step.alike == *i).map(|(_, step)| step.name.as_str()).collect();
+    for name in ["conv2_conv_weight_grad_input", "conv2_conv_weight_grad_gradient", "conv2_conv_weight_grad"] {
+        let numbered = |step: &str| {
+            step.strip_prefix(name).is_some_and(|rest| rest.trim_start_matches('_').parse::<u32>().is_ok())
+        };
+        let later: Vec<&&str> = firsts.iter().filter(|step| numbered(step)).collect();
+        assert!(later.is_empty(), "{later:?}");
+    }
+    for name in ["fc6_sgd_update", "fc6_sgd_update_2", "fc6_matmul", "fc6_matmul_2", "fc6_matmul_3"] {
+        assert!(firsts.contains(&name), "{name} is like another: {firsts:?}");
+    }
+}

@@ -60,13 +60,15 @@ pub(super) fn charges(plan: &Plan) -> Vec<Charge> {
         .collect()
 }
 
-/// For each step the first that does alike: the same work for the same layers, into the same tensors.
+/// For each step the first that does alike: the same work for the same layers, into tensors of the same names, as those of
+/// several groups of images have them.
 pub(super) fn alike(plan: &Plan) -> Vec<usize> {
     let mut first = std::collections::BTreeMap::new();
     let steps = plan.steps.iter().enumerate();
     steps
         .map(|(i, step)| {
-            let outputs: Vec<BufferId> = step.outputs.iter().map(|&b| plan.whole(b)).collect();
+            let name = |b: &BufferId| plan.buffers[plan.whole(*b).0 as usize].name.as_str();
+            let outputs: Vec<&str> = step.outputs.iter().map(name).collect();
             *first.entry((text::work(&step.work), &step.layers, outputs)).or_insert(i)
         })
         .collect()

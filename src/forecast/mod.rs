@@ -70,8 +70,8 @@ pub struct StepEffort {
     pub work: String,
     /// Who is charged with its time.
     pub charge: Charge,
-    /// The first kernel of the function that does alike, perhaps itself: the same work for the same layers, into the same
-    /// tensors, as for others of the batch's images.
+    /// The first kernel of the function that does alike, perhaps itself: the same work for the same layers, into tensors of
+    /// the same names, as for others of the batch's images.
     pub alike: usize,
 }
 
