@@ -111,8 +111,15 @@ pub struct Extent {
 /// again, by vectors that wait for each other.
 const TRANSFORM_COST: f64 = 2.0;
 
-/// Multiply-adds in the time in which one weight comes from memory.
-const WEIGHT_COST: f64 = 4.0;
+/// Multiply-adds, in the time of one of a vector's lanes, in which that lane's share of weights comes from memory.
+const WEIGHT_COST: f64 = 0.5;
+
+/// What a weight costs that is multiplied `count` times: the longer of multiplying and of reading it from memory, and a
+/// part of the shorter, since the two overlap but for their ends.
+fn weight_cost(target: &Target, count: f64) -> f64 {
+    let read = WEIGHT_COST * target.lanes as f64;
+    count.max(read) + count.min(read) / 4.0
+}
 
 impl Winograd {
     /// The cheapest, if it is cheaper than the definition or `anyway`.
@@ -123,7 +130,7 @@ impl Winograd {
         let pixels = (batch * result[0] * result[1]) as f64;
         let weights = (lanes(outer) * (inner / groups)) as f64;
         let direct_weights = (lanes(outer) * definition) as f64;
-        let direct = direct_weights * (pixels + WEIGHT_COST);
+        let direct = direct_weights * weight_cost(target, pixels);
         let mut best = (if anyway { f64::INFINITY } else { direct }, None);
         let sizes = |axis: usize| {
             let most = (transform::MOST_POINTS + 1).saturating_sub(taps[axis]);
@@ -140,7 +147,7 @@ impl Winograd {
                     |from: [usize; 2], to: [usize; 2]| (from[1] * to[0] * from[0] + to[0] * to[1] * from[1]) as f64;
                 let transforms = lanes(inner) as f64 * (one_way(points, points) + area)
                     + lanes(outer) as f64 * (one_way(points, outputs) + area);
-                let cost = area * weights * (count + WEIGHT_COST) + TRANSFORM_COST * count * transforms;
+                let cost = area * weights * weight_cost(target, count) + TRANSFORM_COST * count * transforms;
                 if cost < best.0 {
                     let form = Winograd { outputs, taps, tiles, groups, division: Division::Channels };
                     best = (cost, Some(form));
