@@ -4,6 +4,7 @@
 //! how long work takes.
 #![allow(unsafe_code, reason = "calls functions for instructions that the machine was asked about")]
 
+use crate::memory::Block;
 use serde::{Deserialize, Serialize};
 use std::hint::black_box;
 use std::sync::Barrier;
@@ -137,20 +138,27 @@ fn speed(threads: usize) -> Speed {
     let mut sizes: Vec<usize> = TOUCHED.to_vec();
     sizes.push((LARGEST / threads).max(2 * TOUCHED[3]));
     let level = |bytes: usize| {
-        let words = bytes / 8;
+        // Blocks as programs have them: from small pages, much memory is read more slowly. One that is refused has no speed.
+        let block = |bytes: usize| {
+            let mut block = Block::zeroed("measuring the speed of memory", bytes).ok()?;
+            block.elements_mut::<u64>().fill(1);
+            Some(block)
+        };
         let read = rate(
             threads,
-            || vec![1u64; words],
+            || block(bytes),
             |memory| {
-                black_box(sum(black_box(memory)));
-                8.0 * words as f64
+                let Some(memory) = memory else { return 0.0 };
+                black_box(sum(black_box(memory.elements())));
+                memory.len() as f64
             },
         );
-        let pair = || (vec![1u64; words / 2], vec![0u64; words / 2]);
-        let copy = rate(threads, pair, |(from, to)| {
-            copy(black_box(from), to);
-            black_box(to);
-            4.0 * words as f64
+        let pair = || block(bytes / 2).zip(block(bytes / 2));
+        let copy = rate(threads, pair, |pair| {
+            let Some((from, to)) = pair else { return 0.0 };
+            copy(black_box(from.elements()), to.elements_mut());
+            black_box(to.elements::<u64>());
+            from.len() as f64
         });
         Level { bytes: bytes * threads, read, copy }
     };
