@@ -23,7 +23,7 @@ use convolution::forward_halo;
 pub use fuse::{Epilogue, NotFused, Reach, Reason};
 pub use prepare::{PREPARE, plans};
 pub use taps::{TapRule, input_grad_halo};
-pub use tile::{PackedWeights, Tile, balanced};
+pub use tile::{PackedWeights, Tile, balanced, odd_lines};
 pub use winograd::{
     Division, Images, Matrix, Polyphase, Transform, TransformedWeights, WeightSums, Winograd, transposed,
 };

@@ -49,6 +49,12 @@ pub fn balanced(len: usize, most: usize) -> (usize, usize) {
     (count, len % count)
 }
 
+/// Elements of the least odd number of cache lines that hold `len`: rows so far apart do not contend for the same places
+/// of a cache.
+pub fn odd_lines(len: usize) -> usize {
+    (len.div_ceil(16) | 1) * 16
+}
+
 impl Tile {
     /// For a convolution with result `[N, C, H, W]`: rows along the width.
     pub fn for_conv(target: &Target, result: &[usize], groups: usize) -> Tile {

@@ -15,9 +15,6 @@ pub struct Then<'a> {
 }
 
 impl Then<'_> {
-    /// Stored as it is.
-    pub const NOTHING: Then<'static> = Then { steps: &[], operands: &[] };
-
     /// Declares the operands of the epilogue of a result of this shape.
     pub(super) fn declare(&self, b: &mut Builder, dims: &[usize]) -> Finish {
         let mut operands = self.operands.iter();

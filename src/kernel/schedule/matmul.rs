@@ -10,7 +10,7 @@ use super::contraction::{Sums, Tiles};
 use super::epilogue::{Finish, Then};
 use crate::kernel::build::{Builder, View};
 use crate::kernel::{Access, BufferId, DType, Expr, Index, Kernel, LoopKind};
-use crate::plan::{MatMulWork, balanced};
+use crate::plan::{MatMulWork, balanced, odd_lines};
 use crate::target::Target;
 
 /// Elements of the sum in a chunk, at most.
@@ -78,11 +78,6 @@ pub fn matmul(
         }
     });
     b.finish()
-}
-
-/// The least multiple of 16 that holds `len` and is an odd one.
-fn odd_lines(len: usize) -> usize {
-    (len.div_ceil(16) | 1) * 16
 }
 
 /// How a product is divided.

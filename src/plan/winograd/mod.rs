@@ -10,6 +10,7 @@ mod transform;
 
 pub use transform::{Matrix, Transform, transposed};
 
+use super::tile::odd_lines;
 use super::{Halo, Tile};
 use crate::graph::ConvGeometry;
 use crate::target::Target;
@@ -184,8 +185,7 @@ impl Winograd {
     /// Distance of two points' numbers, for `tiles` tiles of `channels` channels: an odd number of cache lines, so that
     /// points do not fall on each other in a cache.
     pub fn plane(tiles: usize, channels: usize) -> usize {
-        let lines = (tiles * channels).div_ceil(16);
-        (lines + 1 - lines % 2) * 16
+        odd_lines(tiles * channels)
     }
 
     /// The zeros around an image that its tiles read, with `before` rows and columns of padding before it.
