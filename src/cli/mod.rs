@@ -33,10 +33,9 @@ use crate::driver::{Failure, plain};
 use arguments::{Arguments, Command, Format};
 use clap::Parser;
 use output::{Output, complain};
-use std::process::ExitCode;
 
-/// Runs the command line of this process.
-pub fn main() -> ExitCode {
+/// Runs the command line of this process; gives its exit code.
+pub fn main() -> u8 {
     std::panic::set_hook(Box::new(|panic| {
         let what = panic.payload();
         let what = what.downcast_ref::<&str>().copied().or(what.downcast_ref::<String>().map(String::as_str));
@@ -49,13 +48,13 @@ pub fn main() -> ExitCode {
             // Help and version come as "errors" too; those go to standard output and are none.
             let written = wrong.print();
             if wrong.use_stderr() {
-                return ExitCode::from(2);
+                return 2;
             }
             return match output::finished(written) {
-                Ok(()) => ExitCode::SUCCESS,
+                Ok(()) => 0,
                 Err(failure) => {
                     report(&failure, Format::Text, &mut Output::default());
-                    ExitCode::from(failure.exit_code())
+                    failure.exit_code()
                 }
             };
         }
@@ -79,10 +78,10 @@ pub fn main() -> ExitCode {
         Command::Lsp(_) => lsp::lsp(&mut output),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(failure) => {
             report(&failure, format, &mut output);
-            ExitCode::from(failure.exit_code())
+            failure.exit_code()
         }
     }
 }
