@@ -88,7 +88,7 @@ fn try_emit<'ctx>(
         math,
         vars: vec![zero; kernel.vars.len()],
         scope: Vec::new(),
-        phases: Some(0),
+        phases: 0,
         locals: vec![None; kernel.locals as usize],
         lane: None,
         range,
@@ -169,8 +169,8 @@ struct Body<'a, 'ctx> {
     vars: Vec<IntValue<'ctx>>,
     /// The variables of the enclosing loops that are not expanded.
     scope: Vec<Var>,
-    /// How many phases have become functions; in one of them, none can.
-    phases: Option<usize>,
+    /// How many phases of this function have become functions of their own.
+    phases: usize,
     locals: Vec<Option<BasicValueEnum<'ctx>>>,
     /// The enclosing vector loop and its lanes.
     lane: Option<(Var, u32)>,
@@ -180,11 +180,9 @@ struct Body<'a, 'ctx> {
 
 impl<'ctx> Body<'_, 'ctx> {
     fn block(&mut self, statements: &[Stmt]) -> Emit<()> {
-        if let Some(count) = self.phases
-            && self.locals.iter().all(Option::is_none)
-            && are_phases(self.kernel, statements)
-        {
-            self.phases = Some(count + statements.len());
+        if self.locals.iter().all(Option::is_none) && are_phases(self.kernel, statements) {
+            let count = self.phases;
+            self.phases += statements.len();
             return statements.iter().enumerate().try_for_each(|(i, phase)| self.phase(count + i, phase));
         }
         for statement in statements {
@@ -244,7 +242,7 @@ impl<'ctx> Body<'_, 'ctx> {
             math: self.math,
             vars,
             scope: self.scope.clone(),
-            phases: None,
+            phases: 0,
             locals: self.locals.iter().map(|_| None).collect(),
             lane: None,
             range: self.range,

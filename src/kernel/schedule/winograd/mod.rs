@@ -41,7 +41,7 @@ pub fn conv(target: &Target, name: &str, work: &WinogradWork, tensors: [&Tensor;
     let inner = x.dims[1] / form.groups;
     let tiles = images * rows * form.tiles[1];
     let layout = TransformedWeights::new(form, y.dims[1], inner, work.tile);
-    let product = Product::declare(&mut b, layout, work.tile, weights.buffer, tiles, layout.blocks);
+    let product = Product::declare(&mut b, layout, work.tile, weights.buffer, tiles);
     let input = Planes::scratch(&mut b, "input", tiles, inner, form.area());
     let windows = Windows::input(&mut b, target, form, work.before);
     let output = Output::declare(&mut b, target, form, &y, finish);
@@ -56,12 +56,10 @@ pub fn conv(target: &Target, name: &str, work: &WinogradWork, tensors: [&Tensor;
         };
         each_group(b, form.groups, |b, group| {
             windows.transform(b, &x, &(group.clone() * inner as i64), inner, &grid, &input);
-            b.serial("point", form.area(), |b, point| {
-                b.serial("block", layout.blocks, |b, block| {
-                    product.multiply(b, &input, [&group, &point, &block], &block);
-                });
+            b.serial("block", layout.blocks, |b, block| {
+                b.serial("point", form.area(), |b, point| product.multiply(b, &input, [&group, &point, &block]));
+                output.store_block(b, &product, &grid, [&group, &block]);
             });
-            output.store(b, &product.sums, &grid, &(group * output.channels as i64), output.channels);
         });
     });
     b.finish()
@@ -105,14 +103,13 @@ pub fn multiply(
     let weights = weights.declare(&mut b, "weights", Access::Read);
     let finish = Then { steps: &work.epilogue, operands }.declare(&mut b, &y.dims);
     let y = y.declare(&mut b, "y", Access::Write);
-    let (batch, outer) = (y.dims[0], y.dims[1] / form.groups);
+    let batch = y.dims[0];
     let tiles = form.tiles_at_once(batch);
     let inner = work.inner / form.groups;
     let input = Planes::global(points.buffer, tiles, inner, form.area());
     let layout = TransformedWeights::new(form, y.dims[1], inner, work.tile);
-    let product = Product::declare(&mut b, layout, work.tile, weights.buffer, tiles, 1);
+    let product = Product::declare(&mut b, layout, work.tile, weights.buffer, tiles);
     let output = Output::declare(&mut b, target, form, &y, finish);
-    let columns = work.tile.columns();
     let grid = Grid {
         images: batch,
         rows: form.tiles[0],
@@ -124,23 +121,8 @@ pub fn multiply(
     b.parallel("block", form.groups * blocks, |b, p| {
         let (group, block) = (p.clone() / blocks as i64, p % blocks as i64);
         let input = input.from(group.clone() * input.len() as i64, Index::Const(0));
-        b.serial("point", form.area(), |b, point| {
-            product.multiply(b, &input, [&group, &point, &block], &Index::Const(0));
-        });
-        let first = group * outer as i64 + block.clone() * columns as i64;
-        let (whole, rest) = (outer / columns, outer % columns);
-        if whole > 0 {
-            let end = if rest == 0 { block.clone() + 1usize } else { (block.clone() + 1usize).min(whole) };
-            b.for_loop("whole", block.clone(), end, LoopKind::Serial, |b, _| {
-                output.store(b, &product.sums, &grid, &first, columns);
-            });
-        }
-        if rest > 0 {
-            let end = block.clone() + 1usize;
-            b.for_loop("partial", block.max(whole), end, LoopKind::Serial, |b, _| {
-                output.store(b, &product.sums, &grid, &first, rest);
-            });
-        }
+        b.serial("point", form.area(), |b, point| product.multiply(b, &input, [&group, &point, &block]));
+        output.store_block(b, &product, &grid, [&group, &block]);
     });
     b.finish()
 }
@@ -159,29 +141,20 @@ struct Product {
     rows: Tiles,
     /// What the products are stored to.
     sums: Planes,
-    /// Elements from a panel of weights to the one that is used after it.
-    next: usize,
 }
 
 impl Product {
-    /// Of `tiles` tiles at a time, with room for the products of `blocks` blocks of channels: all of a point's, or one.
-    fn declare(
-        b: &mut Builder,
-        layout: TransformedWeights,
-        tile: Tile,
-        weights: BufferId,
-        tiles: usize,
-        blocks: usize,
-    ) -> Product {
-        let sums = Planes::scratch(b, "products", tiles, blocks * layout.columns, layout.points);
-        let panels = if blocks == layout.blocks { 1 } else { layout.blocks };
-        let next = panels * layout.inner * layout.columns;
-        Product { layout, weights, rows: Tiles::declare(b, tile, tiles), sums, next }
+    /// Of `tiles` tiles at a time and one block of channels.
+    fn declare(b: &mut Builder, layout: TransformedWeights, tile: Tile, weights: BufferId, tiles: usize) -> Product {
+        let sums = Planes::scratch(b, "products", tiles, layout.columns, layout.points);
+        Product { layout, weights, rows: Tiles::declare(b, tile, tiles), sums }
     }
 
-    /// The products of one point and one block of channels, stored to block `to`.
-    fn multiply(&self, b: &mut Builder, input: &Planes, [group, point, block]: [&Index; 3], to: &Index) {
+    /// The products of one point and one block of channels.
+    fn multiply(&self, b: &mut Builder, input: &Planes, [group, point, block]: [&Index; 3]) {
         let layout = &self.layout;
+        // From a panel of weights to the next point's.
+        let next = (layout.blocks * layout.inner * layout.columns) as i64;
         let columns = layout.columns as i64;
         let first = group.clone() * layout.group() as i64
             + (point.clone() * layout.blocks as i64 + block.clone()) * (layout.inner as i64 * columns);
@@ -192,12 +165,11 @@ impl Product {
                 let right = |column: Index| Expr::load(self.weights, first.clone() + k.clone() * columns + column);
                 sums.add(b, left, right);
                 for line in (0..columns).step_by(CACHE_LINE) {
-                    b.prefetch(self.weights, first.clone() + k.clone() * columns + (line + self.next as i64));
+                    b.prefetch(self.weights, first.clone() + k.clone() * columns + (line + next));
                 }
             });
             sums.finish(b, |b, row, column, sum| {
-                let channel = to.clone() * columns + column;
-                b.store(self.sums.buffer, self.sums.at(point, &(tile.clone() + row), channel), sum);
+                b.store(self.sums.buffer, self.sums.at(point, &(tile.clone() + row), column), sum);
             });
         });
     }
@@ -220,6 +192,25 @@ impl Output {
         let [rows, columns] = form.transforms().map(|t| Linear::new(t.output, target.fused));
         let between = b.scratch("between", DType::F32, rows.given() * columns.taken() * b.lanes);
         Output { view: view.clone(), rows, columns, finish, channels: view.dims[1] / form.groups, between }
+    }
+
+    /// Transforms the products of a block of channels, and stores them.
+    fn store_block(&self, b: &mut Builder, product: &Product, grid: &Grid, [group, block]: [&Index; 2]) {
+        let columns = product.layout.columns;
+        let first = group.clone() * self.channels as i64 + block.clone() * columns as i64;
+        let (whole, rest) = (self.channels / columns, self.channels % columns);
+        if whole > 0 {
+            let end = if rest == 0 { block.clone() + 1usize } else { (block.clone() + 1usize).min(whole) };
+            b.for_loop("whole", block.clone(), end, LoopKind::Serial, |b, _| {
+                self.store(b, &product.sums, grid, &first, columns);
+            });
+        }
+        if rest > 0 {
+            let end = block.clone() + 1usize;
+            b.for_loop("partial", block.clone().max(whole), end, LoopKind::Serial, |b, _| {
+                self.store(b, &product.sums, grid, &first, rest);
+            });
+        }
     }
 
     /// Transforms `channels` channels of all tiles of the grid, and stores them from channel `first` on.
