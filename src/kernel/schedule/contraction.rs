@@ -26,6 +26,11 @@ impl Tiles {
         Tiles { shorter, longer: one_more, counts: [count - longer, longer] }
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.counts.iter().sum()
+    }
+
     /// `body` gets each tile's first row and its sums, and is called once a size.
     pub fn each(&self, b: &mut Builder, mut body: impl FnMut(&mut Builder, Index, &Sums)) {
         let mut start = 0;
@@ -46,6 +51,11 @@ pub struct Sums {
 }
 
 impl Sums {
+    /// Rows of the tile.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
     fn declare(b: &mut Builder, tile: Tile, rows: usize) -> Sums {
         Sums { registers: b.registers(format!("sums{rows}"), rows * tile.columns()), tile, rows }
     }

@@ -19,6 +19,9 @@ const CHUNK: usize = 256;
 /// Rows and columns of a block, at most: a chunk of both operands and the sums take a third of a megabyte.
 const BLOCK: usize = 128;
 
+/// f32 elements in a cache line.
+const CACHE_LINE: usize = 16;
+
 /// Rows of the left operand that do not displace each other in a cache, however far apart they are.
 const FEW: usize = 4;
 
@@ -211,6 +214,7 @@ impl Product<'_> {
     fn panel(&self, b: &mut Builder, tiles: &Tiles, chunk: &Chunk, panel: &Index) {
         let columns = self.work.tile.columns() as i64;
         let first = (chunk.panel0.clone() + panel.clone()) * columns;
+        let ahead = self.lines_ahead(tiles, chunk);
         tiles.each(b, |b, row, sums| {
             let kept = |r: Index, c: Index| {
                 (row.clone() + r) * (self.blocks.panels as i64 * columns) + (panel.clone() * columns + c)
@@ -222,12 +226,35 @@ impl Product<'_> {
             b.serial("k", chunk.len, |b, k| {
                 let left = |r: Index| self.left(chunk, row.clone() + r, k.clone());
                 sums.add(b, left, |c| self.right(chunk, panel, k.clone(), c));
+                if let Some(lines) = ahead {
+                    let step = (row.clone() / sums.rows() as i64 * chunk.len as i64 + k) * lines as i64;
+                    for line in 0..lines {
+                        let at = (step.clone() + line) * CACHE_LINE as i64;
+                        b.prefetch(self.right.buffer, self.next(chunk, panel) + at);
+                    }
+                }
             });
             match self.scratch.partial {
                 Some(partial) if !chunk.last => sums.finish(b, |b, r, c, sum| b.store(partial, kept(r, c), sum)),
                 _ => self.store(b, sums, &(chunk.row0.clone() + row), &first),
             }
         });
+    }
+
+    /// Cache lines of the chunk of a packed panel that comes next to ask for at each step of the sum, if the tiles of a
+    /// block are so few that memory may be slower than they are. A panel that is read from start to end needs no asking.
+    fn lines_ahead(&self, tiles: &Tiles, chunk: &Chunk) -> Option<usize> {
+        let lines = self.work.tile.columns() / CACHE_LINE;
+        let asks = self.work.packed && chunk.len <= CHUNK && tiles.count() <= lines;
+        asks.then(|| lines.div_ceil(tiles.count()))
+    }
+
+    /// The chunk of a packed panel that is read after this one: the next panel's, or the first panel's next chunk.
+    fn next(&self, chunk: &Chunk, panel: &Index) -> Index {
+        let (columns, panels) = (self.work.tile.columns() as i64, self.blocks.panels as i64);
+        let next = panel.clone() + 1usize;
+        let k = chunk.k0.clone() + next.clone() / panels * chunk.len as i64;
+        (chunk.panel0.clone() + next % panels) * (self.depth as i64 * columns) + k * columns
     }
 
     /// An element of the left operand: row of the block, element of the chunk.
