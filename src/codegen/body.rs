@@ -4,7 +4,7 @@
 #![allow(unsafe_code, reason = "LLVM's address arithmetic is unchecked")]
 
 use super::math::Math;
-use crate::kernel::{BufferId, Compare, DType, Expr, Index, Kernel, LoopKind, Space, Stmt, Var};
+use crate::kernel::{Access, BufferId, Compare, DType, Expr, Index, Kernel, LoopKind, Space, Stmt, Var};
 use crate::target::Target;
 use inkwell::attributes::{Attribute, AttributeLoc};
 use inkwell::builder::BuilderError;
@@ -200,7 +200,8 @@ impl<'ctx> Body<'_, 'ctx> {
                     // SAFETY: the address may lie outside of the buffer and is never read from: it is not said to be
                     // in bounds.
                     let address = unsafe { self.math.builder.build_gep(element, base, &[index], "") }?;
-                    self.math.prefetch(address)?;
+                    let read = self.kernel.buffers[buffer.0 as usize].space == Space::Global(Access::Read);
+                    self.math.prefetch(address, read)?;
                 }
             }
         }

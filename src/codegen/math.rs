@@ -117,14 +117,14 @@ impl<'ctx> Math<'_, 'ctx> {
         self.op(InstructionOpcode::FDiv, x, y)
     }
 
-    /// Asks for the cache line of an address, which is read soon, into the second cache.
-    pub fn prefetch(&self, address: PointerValue<'ctx>) -> Emit<()> {
+    /// Asks for the cache line of an address, which is read or else written soon, into the second cache.
+    pub fn prefetch(&self, address: PointerValue<'ctx>, read: bool) -> Emit<()> {
         let i32_type = self.context.i32_type();
-        let [read, locality, data] = [0, 2, 1].map(|value| i32_type.const_int(value, false).into());
+        let [write, locality, data] = [u64::from(!read), 2, 1].map(|value| i32_type.const_int(value, false).into());
         let function = Intrinsic::find("llvm.prefetch")
             .and_then(|i| i.get_declaration(self.module, &[address.get_type().into()]))
             .unwrap_or_else(|| panic!("bug in netc: LLVM has no intrinsic llvm.prefetch"));
-        self.builder.build_call(function, &[address.into(), read, locality, data], "")?;
+        self.builder.build_call(function, &[address.into(), write, locality, data], "")?;
         Ok(())
     }
 

@@ -144,9 +144,10 @@ pub enum Stmt {
         /// An f32 for F32 buffers, else an i32 (truncated for U8).
         value: Expr,
     },
-    /// Asks for the cache line of an element that is read soon. Changes nothing, wherever the element lies.
+    /// Asks for the cache line of an element that is read soon or, of a buffer that is written, stored soon. Changes
+    /// nothing, wherever the element lies.
     Prefetch {
-        /// A global buffer.
+        /// A buffer in memory.
         buffer: BufferId,
         /// Element; may be outside of the buffer.
         index: Index,

@@ -197,8 +197,8 @@ impl<'k> Verifier<'k> {
                 Stmt::Prefetch { buffer, index } => {
                     self.index(index);
                     let space = self.kernel.buffers.get(buffer.0 as usize).map(|b| b.space);
-                    if !matches!(space, Some(Space::Global(_))) {
-                        self.error(format!("prefetches {}, which is no global buffer", self.name(*buffer)));
+                    if matches!(space, None | Some(Space::Register)) {
+                        self.error(format!("prefetches {}, which is not in memory", self.name(*buffer)));
                     }
                 }
             }

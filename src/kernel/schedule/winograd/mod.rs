@@ -44,7 +44,7 @@ pub fn conv(target: &Target, name: &str, work: &WinogradWork, tensors: [&Tensor;
     let product = Product::declare(&mut b, layout, work.tile, weights.buffer, tiles);
     let input = Planes::scratch(&mut b, "input", tiles, inner, form.area());
     let windows = Windows::input(&mut b, target, form, work.before);
-    let output = Output::declare(&mut b, target, form, &y, finish);
+    let output = Output::declare(&mut b, target, form, &y, finish, layout.columns);
     let bands = form.tiles[0] / rows;
     b.parallel("part", x.dims[0] / images * bands, |b, p| {
         let grid = Grid {
@@ -109,7 +109,7 @@ pub fn multiply(
     let input = Planes::global(points.buffer, tiles, inner, form.area());
     let layout = TransformedWeights::new(form, y.dims[1], inner, work.tile);
     let product = Product::declare(&mut b, layout, work.tile, weights.buffer, tiles);
-    let output = Output::declare(&mut b, target, form, &y, finish);
+    let output = Output::declare(&mut b, target, form, &y, finish, layout.columns);
     let grid = Grid {
         images: batch,
         rows: form.tiles[0],
@@ -183,15 +183,17 @@ struct Output {
     finish: Finish,
     /// Of a group.
     channels: usize,
+    /// Of a block.
+    block: usize,
     /// What the first dimension's transform leaves.
     between: BufferId,
 }
 
 impl Output {
-    fn declare(b: &mut Builder, target: &Target, form: &Winograd, view: &View, finish: Finish) -> Output {
+    fn declare(b: &mut Builder, target: &Target, form: &Winograd, view: &View, finish: Finish, block: usize) -> Output {
         let [rows, columns] = form.transforms().map(|t| Linear::new(t.output, target.fused));
-        let between = b.scratch("between", DType::F32, rows.given() * columns.taken() * b.lanes);
-        Output { view: view.clone(), rows, columns, finish, channels: view.dims[1] / form.groups, between }
+        let between = b.scratch("between", DType::F32, rows.given() * columns.taken() * block);
+        Output { view: view.clone(), rows, columns, finish, channels: view.dims[1] / form.groups, block, between }
     }
 
     /// Transforms the products of a block of channels, and stores them.
@@ -246,19 +248,20 @@ impl Output {
         channels: usize,
     ) {
         let across = self.columns.taken();
-        let lanes = b.lanes;
-        channel_vectors(b, channels, |b, c, lane| {
-            let kept = |a: Index, j: Index| (a * across as i64 + j) * lanes as i64 + lane.clone();
-            b.serial("j", across, |b, j| {
+        let kept = |a: Index, j: Index, c: Index| (a * across as i64 + j) * self.block as i64 + c;
+        b.serial("j", across, |b, j| {
+            channel_vectors(b, channels, |b, c, _| {
                 let values = load(b, products.buffer, self.rows.taken(), |i| {
                     products.at(&(j.clone() + i * across), tile, c.clone())
                 });
                 for (a, value) in self.rows.apply(b, &values).into_iter().enumerate() {
-                    b.store(self.between, kept(a.into(), j.clone()), value);
+                    b.store(self.between, kept(a.into(), j.clone(), c.clone()), value);
                 }
             });
-            b.for_loop("a", 0usize, rows.clone(), LoopKind::Serial, |b, a| {
-                let values = load(b, self.between, across, |j| kept(a.clone(), j.into()));
+        });
+        b.for_loop("a", 0usize, rows.clone(), LoopKind::Serial, |b, a| {
+            channel_vectors(b, channels, |b, c, _| {
+                let values = load(b, self.between, across, |j| kept(a.clone(), j.into(), c.clone()));
                 let pixels = self.columns.apply(b, &values);
                 for (j, value) in pixels.into_iter().enumerate().take(columns) {
                     let channel = first.clone() + c.clone();

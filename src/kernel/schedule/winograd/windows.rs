@@ -7,6 +7,10 @@ use crate::kernel::{BufferId, DType, Index};
 use crate::plan::{Winograd, transposed};
 use crate::target::Target;
 
+/// Channels that go through one dimension's transform before they go through the other's: the numbers of a point are
+/// some cache lines in a row then, and a few rows are written at a time.
+const CHUNK: usize = 64;
+
 /// Numbers by point, tile and channel.
 #[derive(Debug, Clone)]
 pub(super) struct Planes {
@@ -106,37 +110,51 @@ impl Windows {
     }
 
     fn declare(b: &mut Builder, [rows, columns]: [Linear; 2], step: [usize; 2], before: [usize; 2]) -> Windows {
-        let between = b.scratch("between", DType::F32, rows.given() * columns.taken() * b.lanes);
+        let between = b.scratch("between", DType::F32, rows.given() * columns.taken() * CHUNK);
         Windows { rows, columns, step, before, between }
     }
 
     /// Transforms `channels` channels of all tiles of the grid, from channel `first` of the image on.
     pub fn transform(&self, b: &mut Builder, image: &View, first: &Index, channels: usize, grid: &Grid, to: &Planes) {
-        let lanes = b.lanes;
         let (across, points_across) = (self.columns.taken(), self.columns.given());
+        let kept = |i: Index, j: Index, c: Index| (i * across as i64 + j) * CHUNK as i64 + c;
+        let (whole, rest) = (channels / CHUNK, channels % CHUNK);
         grid.each_row(b, |b, n, row, tile0| {
             b.serial("across", grid.columns, |b, column| {
                 let h = row * self.step[0] as i64 - self.before[0];
                 let w = column.clone() * self.step[1] as i64 - self.before[1];
                 let tile = tile0 + column;
-                channel_vectors(b, channels, |b, c, lane| {
-                    let kept = |i: Index, j: Index| (i * across as i64 + j) * lanes as i64 + lane.clone();
+                let chunk = |b: &mut Builder, start: Index, channels: usize| {
                     b.serial("j", across, |b, j| {
-                        let values = load(b, image.buffer, self.rows.taken(), |i| {
-                            image.at(&[n.clone(), first.clone() + c.clone(), h.clone() + i, w.clone() + j.clone()])
+                        channel_vectors(b, channels, |b, c, _| {
+                            let channel = first.clone() + start.clone() + c.clone();
+                            let values = load(b, image.buffer, self.rows.taken(), |i| {
+                                image.at(&[n.clone(), channel.clone(), h.clone() + i, w.clone() + j.clone()])
+                            });
+                            for (i, value) in self.rows.apply(b, &values).into_iter().enumerate() {
+                                b.store(self.between, kept(i.into(), j.clone(), c.clone()), value);
+                            }
                         });
-                        for (i, value) in self.rows.apply(b, &values).into_iter().enumerate() {
-                            b.store(self.between, kept(i.into(), j.clone()), value);
-                        }
                     });
                     b.serial("i", self.rows.given(), |b, i| {
-                        let values = load(b, self.between, across, |j| kept(i.clone(), j.into()));
-                        for (j, value) in self.columns.apply(b, &values).into_iter().enumerate() {
-                            let point = i.clone() * points_across as i64 + j;
-                            b.store(to.buffer, to.at(&point, &tile, c.clone()), value);
-                        }
+                        channel_vectors(b, channels, |b, c, _| {
+                            let values = load(b, self.between, across, |j| kept(i.clone(), j.into(), c.clone()));
+                            let channel = start.clone() + c;
+                            for (j, value) in self.columns.apply(b, &values).into_iter().enumerate() {
+                                let point = i.clone() * points_across as i64 + j;
+                                b.store(to.buffer, to.at(&point, &tile, channel.clone()), value);
+                                // The same of the next points.
+                                b.prefetch(to.buffer, to.at(&(point + points_across), &tile, channel.clone()));
+                            }
+                        });
                     });
-                });
+                };
+                if whole > 0 {
+                    b.serial("chunk", whole, |b, at| chunk(b, at * CHUNK as i64, CHUNK));
+                }
+                if rest > 0 {
+                    chunk(b, Index::from(whole * CHUNK), rest);
+                }
             });
         });
     }
