@@ -148,6 +148,20 @@ fn shapes_of_known_networks() {
 }
 
 #[test]
+fn small_images_lie_side_by_side() {
+    let host = codegen::host();
+    // Four images of 13 pixels and the zeros between them are 55 pixels: eleven tiles of 5 and not twelve. Where images
+    // are padded by nothing, or by more than a kernel reaches, other zeros lie between them.
+    let other =
+        |top, bottom| Case { padding: Padding { top, bottom, left: 1, right: 1 }, ..square(4, [3, 5], 13, 3, 1, 1) };
+    let cases = [square(16, [8, 16], 13, 3, 1, 1), square(9, [4, 20], 5, 3, 1, 2), other(0, 2), other(3, 3)];
+    for (i, case) in cases.into_iter().enumerate() {
+        let used = check(&case, 20 + i as u64, &host);
+        assert!(used.iter().any(|step| step.contains("×") && step.contains(" images")), "{case:?}: {used:#?}");
+    }
+}
+
+#[test]
 fn a_small_cache_makes_many_parts() {
     let target = Target { cache: 40_000, ..codegen::host() };
     let case = square(4, [5, 20], 9, 3, 1, 1);

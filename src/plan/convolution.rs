@@ -73,8 +73,12 @@ pub(super) fn method(graph: &Graph, node: &Node, target: &Target, algorithm: Alg
             batch: result[0],
             inner: input[1] * phases.phases(),
             outer: result[1],
+            image: [input[2], input[3]],
+            before: padding,
             result: [result[2], result[3]],
             taps,
+            // Phases are made of one image.
+            apart: phases.is_needed(),
             groups: g.groups,
             definition: input[1] / g.groups * weights[2] * weights[3],
         };
@@ -182,7 +186,7 @@ impl Planner<'_> {
         self.step(&format!("{name}_weights"), &[&node.layer], [0, 0], work, vec![weights_home], vec![points]);
         let work =
             WinogradWork { form, before: if phases.is_needed() { [0, 0] } else { before }, inner, tile, epilogue };
-        let tiles = result[0] * form.tiles[0] * form.tiles[1];
+        let tiles = form.tiles_of(result[0]);
         let done = (tiles * form.area() * (inner / form.groups) * result[1]) as u64;
         let (first, work) = match form.division {
             super::Division::Tiles { .. } => (x, Work::Winograd(work)),
@@ -213,11 +217,10 @@ impl Planner<'_> {
         let dy = self.operand(node.inputs[1]);
         let [inner, outer] = [x, dy].map(|b| self.buffers[b.0 as usize].dims[1]);
         let batch = self.shape(node.inputs[1])[0];
-        let image = form.tiles[0] * form.tiles[1];
         let cache = self.target.cache;
         // As many images at a time as stay in a cache, but a plan of few steps for a batch of any size.
-        let fits = |images: &usize| form.area() * image * images * (inner + outer) <= cache / 4;
-        let few = |images: &usize| batch / images <= MOST_PARTS;
+        let fits = |images: &usize| form.area() * form.tiles_of(*images) * (inner + outer) <= cache / 4;
+        let few = |images: &usize| batch / images <= MOST_PARTS && images.is_multiple_of(form.mosaic.count());
         let images = divisors(batch).filter(few).rfind(fits).or_else(|| divisors(batch).find(few)).unwrap_or(batch);
         let parts = batch / images;
         let layout = WeightSums {
@@ -226,7 +229,7 @@ impl Planner<'_> {
             inner: inner / form.groups,
             outer: outer / form.groups,
         };
-        let tiles = images * image;
+        let tiles = form.tiles_of(images);
         let tile = Tile::choose(self.target, layout.inner, layout.outer);
         let sums = self.numbers(&format!("{name}.sums"), layout.len());
         let of_input = Images::Input { before: if phases.is_needed() { [0, 0] } else { before } };
@@ -272,7 +275,7 @@ impl Planner<'_> {
     /// An image batch at the points of its tiles.
     fn points(&mut self, name: &str, layer: &str, x: BufferId, form: &Winograd, images: Images) -> BufferId {
         let buffer = &self.buffers[x.0 as usize];
-        let tiles = buffer.dims[0] * form.tiles[0] * form.tiles[1];
+        let tiles = form.tiles_of(buffer.dims[0]);
         let len = form.groups * form.area() * Winograd::plane(tiles, buffer.dims[1] / form.groups);
         let what = match images {
             Images::Input { .. } => "input",

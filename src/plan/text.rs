@@ -68,10 +68,14 @@ fn winograd(form: &Winograd) -> String {
     let ([mh, mw], [rh, rw]) = (form.outputs, form.taps);
     let size = if mh == mw && rh == rw { format!("F({mh}, {rh})") } else { format!("F({mh}×{mw}, {rh}×{rw})") };
     let [down, across] = form.tiles;
+    let [high, wide] = form.mosaic.images;
+    let single = form.mosaic.count() == 1;
+    let of = if single { String::new() } else { format!(" of {high}×{wide} images") };
     match form.division {
-        Division::Tiles { images: 1, rows } => format!("{size} {rows} of {down}×{across} tiles"),
-        Division::Tiles { images, .. } => format!("{size} {down}×{across} tiles of {images} images"),
-        Division::Channels => format!("{size} {down}×{across} tiles"),
+        Division::Tiles { mosaics: 1, rows } => format!("{size} {rows} of {down}×{across} tiles{of}"),
+        Division::Tiles { mosaics, .. } if single => format!("{size} {down}×{across} tiles of {mosaics} images"),
+        Division::Tiles { mosaics, .. } => format!("{size} {down}×{across} tiles{of}, {mosaics} times"),
+        Division::Channels => format!("{size} {down}×{across} tiles{of}"),
     }
 }
 

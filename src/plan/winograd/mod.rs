@@ -5,6 +5,10 @@
 //! one matrix product; the products of a tile are transformed to its pixels. A convolution with a stride s is first
 //! brought to stride 1: the s×s phases of its input become channels (*polyphase*), so that an 11×11 kernel of stride 4
 //! over 3 channels becomes a 3×3 kernel over 48.
+//!
+//! Tiles that do not divide an image waste points at its edges. Images that lie side by side in a *mosaic*, with the
+//! zeros between them shared, waste fewer: three tiles of 5 pixels cover an image of 13, and eleven cover four of them.
+//! A mosaic exists in coordinates only; images stay where they are.
 
 mod transform;
 
@@ -22,22 +26,45 @@ pub struct Winograd {
     pub outputs: [usize; 2],
     /// Taps of the kernel: rows, columns.
     pub taps: [usize; 2],
-    /// Tiles of an image: rows, columns.
+    /// Tiles of a mosaic: rows, columns.
     pub tiles: [usize; 2],
+    /// How images lie side by side.
+    pub mosaic: Mosaic,
     /// Channel groups.
     pub groups: usize,
     /// How the tiles of a batch are divided.
     pub division: Division,
 }
 
+/// Images side by side, as one picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mosaic {
+    /// Images: down, across.
+    pub images: [usize; 2],
+    /// Pixels of the result from one image to the next: rows, columns.
+    pub pitch: [usize; 2],
+}
+
+impl Mosaic {
+    /// Images of it.
+    pub fn count(&self) -> usize {
+        self.images[0] * self.images[1]
+    }
+
+    /// Pixels of an axis before its last image.
+    fn before_last(&self, axis: usize) -> usize {
+        (self.images[axis] - 1) * self.pitch[axis]
+    }
+}
+
 /// What is computed at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Division {
-    /// All of it for some tiles: those of a number of images, or of a number of rows of tiles of one image.
+    /// All of it for some tiles: those of a number of mosaics, or of a number of rows of tiles of one.
     Tiles {
-        /// Images.
-        images: usize,
-        /// Rows of tiles of an image; they divide the image's rows.
+        /// Mosaics.
+        mosaics: usize,
+        /// Rows of tiles of a mosaic; they divide its rows.
         rows: usize,
     },
     /// All tiles of the batch are transformed, then multiplied for some channels: where there are few tiles, so that
@@ -98,10 +125,16 @@ pub struct Extent {
     pub inner: usize,
     /// Channels made.
     pub outer: usize,
+    /// Input: height, width.
+    pub image: [usize; 2],
+    /// Padding before it: rows, columns.
+    pub before: [usize; 2],
     /// Result: height, width.
     pub result: [usize; 2],
     /// Kernel: height, width.
     pub taps: [usize; 2],
+    /// Whether each image is computed by itself.
+    pub apart: bool,
     /// Channel groups.
     pub groups: usize,
     /// Multiply-adds of an element of the result by the definition.
@@ -125,7 +158,7 @@ fn weight_cost(target: &Target, count: f64) -> f64 {
 impl Winograd {
     /// The cheapest, if it is cheaper than the definition or `anyway`.
     pub fn choose(target: &Target, extent: &Extent, anyway: bool) -> Option<Winograd> {
-        let Extent { batch, inner, outer, result, taps, groups, definition } = *extent;
+        let Extent { batch, inner, outer, result, taps, groups, definition, .. } = *extent;
         // Vectors run over channels: few channels waste lanes.
         let lanes = |channels: usize| (channels / groups).next_multiple_of(target.lanes) * groups;
         let pixels = (batch * result[0] * result[1]) as f64;
@@ -137,26 +170,29 @@ impl Winograd {
             let most = (transform::MOST_POINTS + 1).saturating_sub(taps[axis]);
             if taps[axis] == 1 { 1..=1 } else { 2..=most.min(result[axis].next_multiple_of(2)) }
         };
-        for rows in sizes(0) {
-            for columns in sizes(1) {
-                let outputs = [rows, columns];
-                let points = [0, 1].map(|axis| outputs[axis] + taps[axis] - 1);
-                let tiles = [0, 1].map(|axis| result[axis].div_ceil(outputs[axis]));
-                let count = (batch * tiles[0] * tiles[1]) as f64;
-                let area = (points[0] * points[1]) as f64;
-                let one_way =
-                    |from: [usize; 2], to: [usize; 2]| (from[1] * to[0] * from[0] + to[0] * to[1] * from[1]) as f64;
-                let transforms = lanes(inner) as f64 * (one_way(points, points) + area)
-                    + lanes(outer) as f64 * (one_way(points, outputs) + area);
+        for (rows, columns) in sizes(0).flat_map(|rows| sizes(1).map(move |columns| (rows, columns))) {
+            let outputs = [rows, columns];
+            let points = [0, 1].map(|axis| outputs[axis] + taps[axis] - 1);
+            let area = (points[0] * points[1]) as f64;
+            let one_way =
+                |from: [usize; 2], to: [usize; 2]| (from[1] * to[0] * from[0] + to[0] * to[1] * from[1]) as f64;
+            let transforms = lanes(inner) as f64 * (one_way(points, points) + area)
+                + lanes(outer) as f64 * (one_way(points, outputs) + area);
+            for mosaic in extent.mosaics(outputs) {
+                let tiles = extent.tiles(&mosaic, outputs);
+                let count = (batch / mosaic.count() * tiles[0] * tiles[1]) as f64;
                 let cost = area * weights * weight_cost(target, count) + TRANSFORM_COST * count * transforms;
                 if cost < best.0 {
-                    let form = Winograd { outputs, taps, tiles, groups, division: Division::Channels };
-                    best = (cost, Some(form));
+                    let form = Winograd { outputs, taps, tiles, mosaic, groups, division: Division::Channels };
+                    let division = form.divide(extent, target.cache / 8);
+                    // Few large mosaics are for a batch that is one, whose threads each do some channels.
+                    if mosaic.count() == 1 || mosaic.count() == batch || division != Division::Channels {
+                        best = (cost, Some(Winograd { division, ..form }));
+                    }
                 }
             }
         }
-        let form = best.1?;
-        Some(Winograd { division: form.divide(extent, target.cache / 16), ..form })
+        best.1
     }
 
     /// Points of a tile: rows, columns.
@@ -174,12 +210,22 @@ impl Winograd {
         [0, 1].map(|axis| Transform::of(self.outputs[axis], self.taps[axis]).clone())
     }
 
+    /// Tiles of a batch, which is a number of mosaics.
+    pub fn tiles_of(&self, batch: usize) -> usize {
+        batch / self.mosaic.count() * self.tiles[0] * self.tiles[1]
+    }
+
     /// Tiles that are transformed and multiplied at once, of a batch.
     pub fn tiles_at_once(&self, batch: usize) -> usize {
         match self.division {
-            Division::Tiles { images, rows } => images * rows * self.tiles[1],
-            Division::Channels => batch * self.tiles[0] * self.tiles[1],
+            Division::Tiles { mosaics, rows } => mosaics * rows * self.tiles[1],
+            Division::Channels => self.tiles_of(batch),
         }
+    }
+
+    /// Pixels of a mosaic's last image, and beyond it, that its tiles make: rows, columns.
+    pub fn last(&self) -> [usize; 2] {
+        [0, 1].map(|axis| self.tiles[axis] * self.outputs[axis] - self.mosaic.before_last(axis))
     }
 
     /// Distance of two points' numbers, for `tiles` tiles of `channels` channels: an odd number of cache lines, so that
@@ -190,42 +236,85 @@ impl Winograd {
 
     /// The zeros around an image that its tiles read, with `before` rows and columns of padding before it.
     pub fn halo(&self, image: [usize; 2], before: [usize; 2]) -> Halo {
-        let after = |axis: usize| {
-            (self.tiles[axis] * self.outputs[axis] + self.taps[axis] - 1).saturating_sub(before[axis] + image[axis])
-        };
+        let last = self.last();
+        let after = |axis: usize| (last[axis] + self.taps[axis] - 1).saturating_sub(before[axis] + image[axis]);
         Halo { top: before[0], bottom: after(0), left: before[1], right: after(1) }
     }
 
     /// The zeros around the gradient of a result of this height and width that its tiles read.
     pub fn result_halo(&self, result: [usize; 2]) -> Halo {
-        let after = |axis: usize| (self.tiles[axis] * self.outputs[axis]).saturating_sub(result[axis]);
+        let last = self.last();
+        let after = |axis: usize| {
+            let between = if self.mosaic.images[axis] > 1 { self.mosaic.pitch[axis] } else { 0 };
+            last[axis].max(between).saturating_sub(result[axis])
+        };
         Halo { bottom: after(0), right: after(1), ..Halo::default() }
     }
 
     /// `scratch`: elements that a thread's tiles may be transformed to.
     fn divide(&self, extent: &Extent, scratch: usize) -> Division {
-        let Extent { batch, inner, outer, groups, .. } = *extent;
+        let Extent { batch, inner, groups, .. } = *extent;
+        let mosaics = batch / self.mosaic.count();
         let columns = self.tiles[1];
-        let image = self.tiles[0] * columns;
-        // Elements of all that a tile is transformed to.
-        let tile = self.area() * (inner + outer) / groups;
+        let all = self.tiles[0] * columns;
+        // Elements of all that a tile is transformed to, and its products of some channels.
+        let tile = self.area() * (inner / groups + SOME_CHANNELS);
         let most = (scratch / tile.max(1)).max(1);
-        if image >= FEW_TILES {
-            let rows = divisors(self.tiles[0]).filter(|rows| rows * columns >= FEW_TILES);
-            let rows = rows.into_iter().find(|rows| rows * columns <= most).unwrap_or(1);
-            let parts = batch * self.tiles[0] / rows;
-            return if parts >= ENOUGH_PARTS { Division::Tiles { images: 1, rows } } else { Division::Channels };
+        if all >= FEW_TILES {
+            let mut rows = divisors(self.tiles[0]).filter(|rows| rows * columns >= FEW_TILES);
+            let rows = rows.find(|rows| rows * columns <= most).unwrap_or(1);
+            let parts = mosaics * self.tiles[0] / rows;
+            return if parts >= ENOUGH_PARTS { Division::Tiles { mosaics: 1, rows } } else { Division::Channels };
         }
-        let fits = |images: &usize| images * image <= most && batch / images >= ENOUGH_PARTS;
-        let images = divisors(batch).filter(fits).find(|images| images * image >= FEW_TILES);
-        match images {
-            Some(images) => Division::Tiles { images, rows: self.tiles[0] },
-            None => match divisors(batch).rfind(fits) {
-                // Enough images that weights are not read too often.
-                Some(images) if images * image * 3 >= FEW_TILES * 2 => Division::Tiles { images, rows: self.tiles[0] },
+        let fits = |count: &usize| count * all <= most && mosaics / count >= ENOUGH_PARTS;
+        let rows = self.tiles[0];
+        match divisors(mosaics).filter(fits).find(|count| count * all >= FEW_TILES) {
+            Some(mosaics) => Division::Tiles { mosaics, rows },
+            None => match divisors(mosaics).rfind(fits) {
+                // Enough tiles that weights are not read too often.
+                Some(mosaics) if mosaics * all * 3 >= FEW_TILES * 2 => Division::Tiles { mosaics, rows },
                 _ => Division::Channels,
             },
         }
+    }
+}
+
+/// Channels of the result that are multiplied at once, about.
+const SOME_CHANNELS: usize = 64;
+
+/// Images of a mosaic in a row or a column, at most.
+const MOST_IMAGES: usize = 4;
+
+impl Extent {
+    /// A mosaic of so many images down and across. Neighbours share the zeros that are around both.
+    fn mosaic(&self, images: [usize; 2]) -> Mosaic {
+        let pitch = [0, 1].map(|axis| {
+            let read = self.result[axis] + self.taps[axis] - 1;
+            let after = read.saturating_sub(self.before[axis] + self.image[axis]);
+            read - after.min(self.before[axis]).min(self.taps[axis] - 1)
+        });
+        Mosaic { images, pitch }
+    }
+
+    fn tiles(&self, mosaic: &Mosaic, outputs: [usize; 2]) -> [usize; 2] {
+        [0, 1].map(|axis| (mosaic.before_last(axis) + self.result[axis]).div_ceil(outputs[axis]))
+    }
+
+    /// Single images, and mosaics whose tiles of this size waste less than theirs.
+    fn mosaics(&self, outputs: [usize; 2]) -> impl Iterator<Item = Mosaic> {
+        let single = self.mosaic([1, 1]);
+        let counts = self.tiles(&single, outputs);
+        let sizes = move |axis: usize| {
+            let most = if self.apart { 1 } else { MOST_IMAGES };
+            (1..=most).filter(move |&n| {
+                let mut images = [1, 1];
+                images[axis] = n;
+                n == 1 || self.tiles(&self.mosaic(images), outputs)[axis] < n * counts[axis]
+            })
+        };
+        let pairs = sizes(0).flat_map(move |down| sizes(1).map(move |across| [down, across]));
+        let fitting = pairs.filter(|images| self.batch.is_multiple_of(images[0] * images[1]));
+        fitting.map(|images| self.mosaic(images))
     }
 }
 

@@ -24,13 +24,13 @@ use crate::kernel::{Access, BufferId, DType, Expr, Index, Kernel, LoopKind};
 use crate::plan::{Division, Images, Tile, TransformedWeights, Winograd, WinogradWork};
 use crate::target::Target;
 use linear::{Linear, load};
-use windows::{Grid, Planes, Windows};
+use windows::{Axis, Grid, Planes, Windows};
 
 /// y = conv(x, weights), then the epilogue; weights transformed.
 pub fn conv(target: &Target, name: &str, work: &WinogradWork, tensors: [&Tensor; 3], operands: &[Tensor]) -> Kernel {
     let [x, weights, y] = tensors;
     let form = &work.form;
-    let Division::Tiles { images, rows } = form.division else {
+    let Division::Tiles { mosaics, rows } = form.division else {
         panic!("bug in netc: {name} does not divide tiles");
     };
     let mut b = Builder::new(name, target.lanes);
@@ -39,19 +39,19 @@ pub fn conv(target: &Target, name: &str, work: &WinogradWork, tensors: [&Tensor;
     let finish = Then { steps: &work.epilogue, operands }.declare(&mut b, &y.dims);
     let y = y.declare(&mut b, "y", Access::Write);
     let inner = x.dims[1] / form.groups;
-    let tiles = images * rows * form.tiles[1];
+    let tiles = mosaics * rows * form.tiles[1];
     let layout = TransformedWeights::new(form, y.dims[1], inner, work.tile);
     let product = Product::declare(&mut b, layout, work.tile, weights.buffer, tiles);
     let input = Planes::scratch(&mut b, "input", tiles, inner, form.area());
     let windows = Windows::input(&mut b, target, form, work.before);
     let output = Output::declare(&mut b, target, form, &y, finish, layout.columns);
     let bands = form.tiles[0] / rows;
-    b.parallel("part", x.dims[0] / images * bands, |b, p| {
+    b.parallel("part", x.dims[0] / form.mosaic.count() / mosaics * bands, |b, p| {
         let grid = Grid {
-            images,
+            mosaics,
             rows,
             columns: form.tiles[1],
-            first_image: p.clone() / bands as i64 * images as i64,
+            first_mosaic: p.clone() / bands as i64 * mosaics as i64,
             first_row: p % bands as i64 * rows as i64,
         };
         each_group(b, form.groups, |b, group| {
@@ -72,14 +72,14 @@ pub fn transform_images(target: &Target, name: &str, form: &Winograd, kind: Imag
     let to = to.declare(&mut b, "points", Access::Write);
     let channels = x.dims[1] / form.groups;
     let [high, wide] = form.tiles;
-    let planes = Planes::global(to.buffer, x.dims[0] * high * wide, channels, form.area());
+    let planes = Planes::global(to.buffer, form.tiles_of(x.dims[0]), channels, form.area());
     let windows = match kind {
         Images::Input { before } => Windows::input(&mut b, target, form, before),
         Images::Gradient => Windows::gradient(&mut b, target, form),
     };
-    b.parallel("row", x.dims[0] * high, |b, p| {
-        let (image, row) = (p.clone() / high as i64, p.clone() % high as i64);
-        let grid = Grid { images: 1, rows: 1, columns: wide, first_image: image, first_row: row };
+    b.parallel("row", x.dims[0] / form.mosaic.count() * high, |b, p| {
+        let (mosaic, row) = (p.clone() / high as i64, p.clone() % high as i64);
+        let grid = Grid { mosaics: 1, rows: 1, columns: wide, first_mosaic: mosaic, first_row: row };
         each_group(b, form.groups, |b, group| {
             let planes = planes.from(group.clone() * planes.len() as i64, p * wide as i64);
             windows.transform(b, &x, &(group * channels as i64), channels, &grid, &planes);
@@ -111,10 +111,10 @@ pub fn multiply(
     let product = Product::declare(&mut b, layout, work.tile, weights.buffer, tiles);
     let output = Output::declare(&mut b, target, form, &y, finish, layout.columns);
     let grid = Grid {
-        images: batch,
+        mosaics: batch / form.mosaic.count(),
         rows: form.tiles[0],
         columns: form.tiles[1],
-        first_image: Index::Const(0),
+        first_mosaic: Index::Const(0),
         first_row: Index::Const(0),
     };
     let blocks = layout.blocks;
@@ -185,6 +185,7 @@ struct Output {
     channels: usize,
     /// Of a block.
     block: usize,
+    axes: [Axis; 2],
     /// What the first dimension's transform leaves.
     between: BufferId,
 }
@@ -193,7 +194,17 @@ impl Output {
     fn declare(b: &mut Builder, target: &Target, form: &Winograd, view: &View, finish: Finish, block: usize) -> Output {
         let [rows, columns] = form.transforms().map(|t| Linear::new(t.output, target.fused));
         let between = b.scratch("between", DType::F32, rows.given() * columns.taken() * block);
-        Output { view: view.clone(), rows, columns, finish, channels: view.dims[1] / form.groups, block, between }
+        let channels = view.dims[1] / form.groups;
+        Output {
+            view: view.clone(),
+            rows,
+            columns,
+            finish,
+            channels,
+            block,
+            axes: Axis::of(form, form.outputs),
+            between,
+        }
     }
 
     /// Transforms the products of a block of channels, and stores them.
@@ -218,19 +229,25 @@ impl Output {
     /// Transforms `channels` channels of all tiles of the grid, and stores them from channel `first` on.
     fn store(&self, b: &mut Builder, products: &Planes, grid: &Grid, first: &Index, channels: usize) {
         let [height, width] = [self.view.dims[2], self.view.dims[3]];
-        let (across, last) = (width / self.columns.given(), width % self.columns.given());
-        grid.each_row(b, |b, image, row, tile0| {
+        let given = self.columns.given();
+        let (across, last) = match self.axes[1].is_shared() {
+            true => (grid.columns, 0),
+            false => (width / given, width % given),
+        };
+        grid.each_row(b, |b, mosaic, row, tile0| {
             let h = row * self.rows.given() as i64;
-            let rows = (Index::Const(height as i64) - h.clone()).min(self.rows.given());
+            let rows = if self.axes[0].is_shared() {
+                Index::from(self.rows.given())
+            } else {
+                (Index::Const(height as i64) - h.clone()).min(self.rows.given())
+            };
             b.serial("across", across, |b, column| {
-                let place = [image.clone(), h.clone(), column.clone() * self.columns.given() as i64];
-                let tile = tile0.clone() + column;
-                self.tile(b, products, &tile, &place, &rows, self.columns.given(), first, channels);
+                let place = [mosaic.clone(), h.clone(), column.clone() * given as i64];
+                self.tile(b, products, &(tile0.clone() + column), &place, &rows, given, first, channels);
             });
             if last > 0 {
-                let place = [image.clone(), h.clone(), Index::from(across * self.columns.given())];
-                let tile = tile0.clone() + across;
-                self.tile(b, products, &tile, &place, &rows, last, first, channels);
+                let place = [mosaic.clone(), h.clone(), Index::from(across * given)];
+                self.tile(b, products, &(tile0.clone() + across), &place, &rows, last, first, channels);
             }
         });
     }
@@ -241,7 +258,7 @@ impl Output {
         b: &mut Builder,
         products: &Planes,
         tile: &Index,
-        [image, h, w]: &[Index; 3],
+        [mosaic, h, w]: &[Index; 3],
         rows: &Index,
         columns: usize,
         first: &Index,
@@ -263,13 +280,32 @@ impl Output {
             channel_vectors(b, channels, |b, c, _| {
                 let values = load(b, self.between, across, |j| kept(a.clone(), j.into(), c.clone()));
                 let pixels = self.columns.apply(b, &values);
+                let (n_down, row) = self.axes[0].locate(h.clone() + a.clone());
                 for (j, value) in pixels.into_iter().enumerate().take(columns) {
-                    let channel = first.clone() + c.clone();
-                    let at = [image.clone(), channel, h.clone() + a.clone(), w.clone() + j];
-                    let value = self.finish.at(value, &at);
-                    b.store(self.view.buffer, self.view.at(&at), value);
+                    let (n_across, column) = self.axes[1].locate(w.clone() + j);
+                    let n = Axis::image(&self.axes, mosaic, n_down.clone(), n_across);
+                    self.pixel(b, n, first.clone() + c.clone(), [row.clone(), column], value);
                 }
             });
         });
+    }
+
+    /// Stores a pixel after the epilogue, unless it lies between the images of a mosaic.
+    fn pixel(&self, b: &mut Builder, n: Index, channel: Index, [row, column]: [Index; 2], value: Expr) {
+        let mut exists = Index::from(1usize);
+        let mut at = [n, channel, row, column];
+        for axis in (0..2).filter(|&axis| self.axes[axis].is_shared()) {
+            let (size, place) = (self.view.dims[axis + 2], at[axis + 2].clone());
+            exists = exists.min(Index::from(size) - place.clone());
+            at[axis + 2] = place.min(size - 1);
+        }
+        let store = |b: &mut Builder| {
+            let value = self.finish.at(value, &at);
+            b.store(self.view.buffer, self.view.at(&at), value);
+        };
+        match self.axes.iter().any(Axis::is_shared) {
+            true => b.serial("exists", exists, |b, _| store(b)),
+            false => store(b),
+        }
     }
 }

@@ -54,32 +54,75 @@ impl Planes {
     }
 }
 
-/// Tiles that are done together: `rows` rows of `columns` tiles of each of some images.
+/// Tiles that are done together: `rows` rows of `columns` tiles of each of some mosaics.
 pub(super) struct Grid {
-    pub images: usize,
+    pub mosaics: usize,
     pub rows: usize,
     pub columns: usize,
-    pub first_image: Index,
+    pub first_mosaic: Index,
     pub first_row: Index,
 }
 
+/// Where the pixels of a mosaic are: an axis of it at a time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Axis {
+    images: usize,
+    pitch: usize,
+    /// Pixels that an image is asked for, at most.
+    most: usize,
+}
+
+impl Axis {
+    /// Of windows of so many pixels for a tile, or of the tiles' pixels themselves.
+    pub fn of(form: &Winograd, window: [usize; 2]) -> [Axis; 2] {
+        let last = form.last();
+        [0, 1].map(|axis| Axis {
+            images: form.mosaic.images[axis],
+            pitch: form.mosaic.pitch[axis],
+            most: (last[axis] + window[axis] - form.outputs[axis]).max(form.mosaic.pitch[axis]),
+        })
+    }
+
+    /// Whether there are images side by side.
+    pub fn is_shared(&self) -> bool {
+        self.images > 1
+    }
+
+    /// The image of a pixel, and which of the image's pixels it is.
+    pub fn locate(&self, pixel: Index) -> (Index, Index) {
+        if !self.is_shared() {
+            return (Index::Const(0), pixel);
+        }
+        let (images, pitch) = (self.images as i64, self.pitch as i64);
+        let image = (pixel.clone() / pitch).min(self.images - 1);
+        let behind = pixel.clone() / (images * pitch) * pitch;
+        (image, (pixel % pitch + behind).min(self.most - 1))
+    }
+
+    /// The image number of those of the mosaic `number`, from its place down and across.
+    pub fn image(axes: &[Axis; 2], mosaic: &Index, down: Index, across: Index) -> Index {
+        let [high, wide] = [axes[0].images as i64, axes[1].images as i64];
+        mosaic.clone() * (high * wide) + (down * wide + across)
+    }
+}
+
 impl Grid {
-    /// `body` gets the image, the row of tiles and the number of its first tile.
+    /// `body` gets the mosaic, the row of tiles and the number of its first tile.
     pub fn each_row(&self, b: &mut Builder, body: impl FnOnce(&mut Builder, Index, Index, Index)) {
-        let row_loop = |b: &mut Builder, image: Index| {
-            let tiles = image.clone() * (self.rows * self.columns) as i64;
-            let image = self.first_image.clone() + image;
+        let row_loop = |b: &mut Builder, mosaic: Index| {
+            let tiles = mosaic.clone() * (self.rows * self.columns) as i64;
+            let mosaic = self.first_mosaic.clone() + mosaic;
             match self.rows {
-                1 => body(b, image, self.first_row.clone(), tiles),
+                1 => body(b, mosaic, self.first_row.clone(), tiles),
                 _ => b.serial("row", self.rows, |b, row| {
                     let tiles = tiles + row.clone() * self.columns as i64;
-                    body(b, image, self.first_row.clone() + row, tiles);
+                    body(b, mosaic, self.first_row.clone() + row, tiles);
                 }),
             }
         };
-        match self.images {
+        match self.mosaics {
             1 => row_loop(b, Index::Const(0)),
-            _ => b.serial("image", self.images, row_loop),
+            _ => b.serial("mosaic", self.mosaics, row_loop),
         }
     }
 }
@@ -92,6 +135,7 @@ pub(super) struct Windows {
     step: [usize; 2],
     /// Rows and columns of padding before the image.
     before: [usize; 2],
+    axes: [Axis; 2],
     /// What the first transform leaves.
     between: BufferId,
 }
@@ -100,18 +144,24 @@ impl Windows {
     /// Of a convolution's input: Bᵀ d B.
     pub fn input(b: &mut Builder, target: &Target, form: &Winograd, before: [usize; 2]) -> Windows {
         let [rows, columns] = form.transforms().map(|t| Linear::new(t.input, target.fused));
-        Windows::declare(b, [rows, columns], form.outputs, before)
+        Windows::declare(b, [rows, columns], form, form.points(), before)
     }
 
     /// Of the gradient of a convolution's result: A d Aᵀ.
     pub fn gradient(b: &mut Builder, target: &Target, form: &Winograd) -> Windows {
         let [rows, columns] = form.transforms().map(|t| Linear::new(transposed(&t.output), target.fused));
-        Windows::declare(b, [rows, columns], form.outputs, [0, 0])
+        Windows::declare(b, [rows, columns], form, form.outputs, [0, 0])
     }
 
-    fn declare(b: &mut Builder, [rows, columns]: [Linear; 2], step: [usize; 2], before: [usize; 2]) -> Windows {
+    fn declare(
+        b: &mut Builder,
+        [rows, columns]: [Linear; 2],
+        form: &Winograd,
+        window: [usize; 2],
+        before: [usize; 2],
+    ) -> Windows {
         let between = b.scratch("between", DType::F32, rows.given() * columns.taken() * CHUNK);
-        Windows { rows, columns, step, before, between }
+        Windows { rows, columns, step: form.outputs, before, axes: Axis::of(form, window), between }
     }
 
     /// Transforms `channels` channels of all tiles of the grid, from channel `first` of the image on.
@@ -119,17 +169,19 @@ impl Windows {
         let (across, points_across) = (self.columns.taken(), self.columns.given());
         let kept = |i: Index, j: Index, c: Index| (i * across as i64 + j) * CHUNK as i64 + c;
         let (whole, rest) = (channels / CHUNK, channels % CHUNK);
-        grid.each_row(b, |b, n, row, tile0| {
+        grid.each_row(b, |b, mosaic, row, tile0| {
             b.serial("across", grid.columns, |b, column| {
-                let h = row * self.step[0] as i64 - self.before[0];
-                let w = column.clone() * self.step[1] as i64 - self.before[1];
+                let [h, w] = [row * self.step[0] as i64, column.clone() * self.step[1] as i64];
                 let tile = tile0 + column;
                 let chunk = |b: &mut Builder, start: Index, channels: usize| {
                     b.serial("j", across, |b, j| {
                         channel_vectors(b, channels, |b, c, _| {
                             let channel = first.clone() + start.clone() + c.clone();
+                            let (n_across, w) = self.axes[1].locate(w.clone() + j.clone());
                             let values = load(b, image.buffer, self.rows.taken(), |i| {
-                                image.at(&[n.clone(), channel.clone(), h.clone() + i, w.clone() + j.clone()])
+                                let (n_down, h) = self.axes[0].locate(h.clone() + i);
+                                let n = Axis::image(&self.axes, &mosaic, n_down, n_across.clone());
+                                image.at(&[n, channel.clone(), h - self.before[0], w.clone() - self.before[1]])
                             });
                             for (i, value) in self.rows.apply(b, &values).into_iter().enumerate() {
                                 b.store(self.between, kept(i.into(), j.clone(), c.clone()), value);
