@@ -5,9 +5,9 @@
 mod support;
 
 use netc::codegen;
-use netc::geometry::Padding;
-use netc::graph::interpret::{Outcome, Precision, Tensor, interpret};
-use netc::graph::{Builder, ConvGeometry, DType, Graph, Op, Type, ValueId};
+use netc::geometry::{LrnRegion, Padding, PoolGeometry};
+use netc::graph::interpret::{Data, Outcome, Precision, Tensor, interpret};
+use netc::graph::{Builder, ConvGeometry, DType, Graph, LrnGeometry, NodeId, Op, Type, ValueId};
 use netc::kernel::interpret::Order;
 use netc::plan::{Algorithm, Plan, Work};
 use netc_runtime::random::Stream;
@@ -151,6 +151,80 @@ fn epilogues_change_no_bit() {
     }
 }
 
+/// A response normalisation and the max-pooling of its result; `apart`, that result is given too, so that they are two
+/// kernels.
+fn normalize_and_pool(lrn: LrnGeometry, pool: PoolGeometry, shape: &[usize], indexed: bool, apart: bool) -> Graph {
+    let mut b = Builder::new("rows", &[]);
+    let x = b.input("x", real(shape));
+    let normal = b.try_node(Op::Lrn(lrn), &[x], None, "normal").unwrap()[0];
+    let pooled = b.try_node(Op::MaxPool(pool), &[normal], None, "pooled").unwrap()[0];
+    if apart {
+        b.output("normal", normal);
+    }
+    if indexed {
+        let index = b.pool_index(NodeId(1)).unwrap();
+        b.output("index", index);
+    }
+    b.output("pooled", pooled);
+    b.finish()
+}
+
+fn all_bits(outcome: &Outcome) -> Vec<Vec<u32>> {
+    let bits = |tensor: &Tensor| match &tensor.data {
+        Data::I32(index) => index.iter().map(|i| *i as u32).collect(),
+        _ => tensor.to_f32().into_iter().map(f32::to_bits).collect(),
+    };
+    outcome.outputs.iter().map(bits).collect()
+}
+
+#[test]
+fn pooled_rows_of_a_normalization_change_no_bit() {
+    let host = codegen::host();
+    let mut stream = Stream::new(11, [0x726f_7773, 0, 0]);
+    let mut draw = |n: usize| stream.below(n as u32) as usize;
+    for round in 0..30 {
+        let shape = [1 + draw(3), [1, 3, 8, 17, 40][draw(5)], 2 + draw(12), 1 + draw(9)];
+        let region = match (round % 3, shape[1] % 2) {
+            (0, _) => LrnRegion::Map,
+            (1, 0) => LrnRegion::Channels { groups: 2 },
+            _ => LrnRegion::Channels { groups: 1 },
+        };
+        let lrn =
+            LrnGeometry { region, before: draw(4), after: draw(4), scale: 0.2, beta: [0.75, 0.6][draw(2)], k: 1.5 };
+        let kernel = [2, 3].map(|d| 1 + draw((shape[d]).min(7)));
+        let mut pad = |k: usize| draw(k.min(3));
+        let padding =
+            Padding { top: pad(kernel[0]), bottom: pad(kernel[0]), left: pad(kernel[1]), right: pad(kernel[1]) };
+        let stride = [1 + draw(5), 1 + draw(3)];
+        let pool = PoolGeometry { kernel, stride, padding, ceil: draw(2) == 0 };
+        let indexed = draw(2) == 0;
+        let graph = normalize_and_pool(lrn, pool, &shape, indexed, false);
+        let fused = Planned::new(&graph, &host);
+        let apart = Planned::new(&normalize_and_pool(lrn, pool, &shape, indexed, true), &host);
+        let what = format!("{lrn:?} {pool:?} of {shape:?}\n{}", netc::plan::text::print(&fused.plan));
+        assert!(fused.plan.not_fused.is_empty(), "{what}");
+        let own = |plan: &Plan| plan.steps.iter().filter(|step| matches!(step.work, Work::Op(_))).count();
+        assert_eq!([own(&fused.plan), own(&apart.plan)], [0, 2], "{what}");
+        // Of few distinct values several are the maximum.
+        let mut x = numbers(round, shape.iter().product());
+        x.iter_mut().for_each(|x| *x = (*x * 4.0).round() / 4.0);
+        let inputs = [Tensor::f32(shape, &x)];
+        let interpreted = all_bits(&fused.interpret(&inputs, &[], Order::Forward));
+        assert_eq!(interpreted, all_bits(&fused.interpret(&inputs, &[], Order::Reversed)), "{what}");
+        assert_eq!(interpreted, all_bits(&apart.interpret(&inputs, &[], Order::Forward))[1..], "{what}");
+        if round % 3 == 0 || round < 10 {
+            let code = fused.run(&inputs, &[], 1);
+            assert_eq!(all_bits(&code), all_bits(&fused.run(&inputs, &[], 3)), "{what}");
+            assert_eq!(all_bits(&code), all_bits(&apart.run(&inputs, &[], 2))[1..], "{what}");
+            let exact = interpret(&graph, Precision::Double, &inputs, &[]).unwrap();
+            let real = |outcome: &Outcome| outcome.outputs.last().unwrap().as_real().to_vec();
+            for (a, e) in real(&code).iter().zip(real(&exact)) {
+                assert!((a - e).abs() <= 2e-6 * e.abs().max(1.0), "{what}: {a}, expected {e}");
+            }
+        }
+    }
+}
+
 fn plans(path: &str, batch: usize, train: bool) -> Vec<Plan> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("specs").join(path);
     let network = netc::driver::check(netc::driver::read(&path, &[]).unwrap()).unwrap().network;
@@ -193,15 +267,41 @@ fn what_is_not_fused_has_a_reason() {
         found,
         [
             "b_batchnorm_infer into a_conv: its result is read 2 times",
-            "s_add into b_batchnorm_infer: batchnorm_infer takes nothing along",
+            "s_add into b_batchnorm_infer: batchnorm_infer takes nothing like it along",
             "s_add into a_conv: its result is read 2 times",
-            "r_relu into l_lrn: lrn takes nothing along",
-            "c_batchnorm_infer into m_maxpool: maxpool takes nothing along",
+            "r_relu into l_lrn: lrn takes nothing like it along",
+            "c_batchnorm_infer into m_maxpool: maxpool takes nothing like it along",
         ]
     );
     let found = reasons(&format!(
         "{head}conv a(4, 3, padding: 1) -> lrn l(3)\nfrom [image] -> conv d(4, 1)\nfrom [l, d] -> add s -> relu r\n\
          conv e(4, 1)\nfrom [r] -> lrn f(3)\nfrom [e, f] -> add t\n"
     ));
-    assert_eq!(found, ["t_add into e_conv: %f.y is made later", "t_add into f_lrn: lrn takes nothing along"]);
+    assert_eq!(found, ["t_add into e_conv: %f.y is made later", "t_add into f_lrn: lrn takes nothing like it along"]);
+    let found = reasons(&format!(
+        "{head}lrn a(3) -> maxpool b(3, 3) -> relu c\nfrom [a] -> maxpool d(3, 3)\nfrom [c, d] -> add e\n"
+    ));
+    assert_eq!(
+        found,
+        [
+            "b_maxpool into a_lrn: its result is read 2 times",
+            "c_relu into b_maxpool: maxpool takes nothing like it along",
+            "d_maxpool into a_lrn: its result is read 2 times",
+            "e_add into c_relu: relu takes nothing like it along",
+            "e_add into d_maxpool: maxpool takes nothing like it along",
+        ]
+    );
+    // One window as large as an image.
+    let found = reasons("net t\ninput image [32, 40, 40]\nlrn a(3) -> maxpool b(40) -> relu c\n");
+    assert_eq!(
+        found,
+        [
+            "b_maxpool into a_lrn: its windows are too high",
+            "c_relu into b_maxpool: maxpool takes nothing like it along"
+        ]
+    );
+    assert_eq!(
+        reasons("net t\ninput image [8, 40, 40]\nlrn a(3) -> maxpool b(3, 2, rounding: ceil) -> relu c\n"),
+        ["c_relu into a_lrn: maxpool takes nothing like it along"]
+    );
 }

@@ -62,6 +62,9 @@ fn kernel(step: &Step, operands: &Operands, target: &Target) -> Kernel {
     let (lanes, name) = (target.lanes, step.name.as_str());
     let kernel = match (&step.work, &inputs[..], &outputs[..]) {
         (Work::Op(op), _, _) => schedule::op(op, lanes, name, inputs, outputs),
+        (Work::LrnMaxPool { lrn, pool, bands }, [x], [y, index @ ..]) => {
+            Some(schedule::lrn_max_pool(lanes, name, lrn, pool, *bands, x, y, index.first()))
+        }
         (Work::Copy, [x], [y]) => Some(schedule::copy(lanes, name, x, y)),
         (Work::CopyInto { start, .. }, [x], [y]) => {
             Some(schedule::copy(lanes, name, x, &y.channels(*start, x.dims[1])))

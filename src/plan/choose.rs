@@ -2,7 +2,8 @@
 //!
 //! - Image batches are channels-last, inside a halo as wide as the convolutions that read them need. Ports and states
 //!   are row-major, as the program contract says.
-//! - A kernel takes along what can be done to its result before it is stored (see [`fuse`](super::fuse)).
+//! - A kernel takes along what can be done to its result before it is stored (see [`fuse`](super::fuse)), or to some rows
+//!   of it (see [`rows`](super::rows)).
 //! - The operands of a concatenation of images are made in their places in it, and slices of images are parts of them
 //!   (see [`views`](super::views)).
 //! - An operation that updates a state writes it in place if nothing reads the old contents later.
@@ -188,7 +189,7 @@ impl<'a> Planner<'a> {
     }
 
     /// As [`Self::result`], for a result of `node` that is made where `head` stands.
-    fn result_at(&mut self, head: NodeId, node: NodeId, value: ValueId) -> BufferId {
+    pub(super) fn result_at(&mut self, head: NodeId, node: NodeId, value: ValueId) -> BufferId {
         let v = &self.graph.values[value.0 as usize];
         let place = self.state_place(head, node, value).or_else(|| self.port_place(node, value));
         let layout = if v.shape.len() == 4 && place.is_none() && makes_images(&self.graph.nodes[node.0 as usize].op) {
@@ -304,6 +305,7 @@ impl<'a> Planner<'a> {
                 let output = self.result(id, node.outputs[0]);
                 self.step(&name, &[&node.layer], [0, 0], Work::Copy, vec![input], vec![output]);
             }
+            Op::Lrn(lrn) => self.normalization(id, lrn),
             Op::Normalize { .. } => {
                 let input = self.home(node.inputs[0]);
                 let output = self.result(id, node.outputs[0]);
@@ -335,7 +337,6 @@ impl<'a> Planner<'a> {
             | Op::SigmoidGrad
             | Op::Tanh
             | Op::TanhGrad
-            | Op::Lrn(_)
             | Op::LrnGrad(_)
             | Op::MaxPool(_)
             | Op::MaxPoolGrad(_)

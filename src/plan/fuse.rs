@@ -8,8 +8,9 @@
 //! 3. what else the operation reads is made before the kernel runs: of a sum, the kernel of the later operand takes the
 //!    addition along.
 //!
-//! Then the same holds of the operation's own result, and so on. Where a rule is broken, the plan says which
-//! ([`NotFused`]).
+//! Then the same holds of the operation's own result, and so on. The kernel of a response normalisation takes the
+//! max-pooling of its result along, if rule 2 holds and the windows are small enough (see [`rows`](super::rows)). Where a
+//! rule is broken, the plan says which ([`NotFused`]).
 
 use super::choose::{Planner, step_name};
 use super::{BufferId, Work};
@@ -73,7 +74,9 @@ pub enum Reason {
     Kept,
     /// Another operand is made later.
     Later(String),
-    /// Kernels of the operation before it take nothing along.
+    /// Its windows hold too many rows of the result in between to keep them, or to share the work out.
+    Windows,
+    /// Kernels of the operation before it take nothing along that it could be.
     Alone(&'static str),
 }
 
@@ -83,7 +86,8 @@ impl Display for Reason {
             Reason::Read(times) => write!(f, "its result is read {times} times"),
             Reason::Kept => write!(f, "its result is kept"),
             Reason::Later(value) => write!(f, "%{value} is made later"),
-            Reason::Alone(op) => write!(f, "{op} takes nothing along"),
+            Reason::Windows => write!(f, "its windows are too high"),
+            Reason::Alone(op) => write!(f, "{op} takes nothing like it along"),
         }
     }
 }
@@ -155,7 +159,7 @@ impl<'a> Planner<'a> {
         found
     }
 
-    fn obstacle(&self, head: NodeId, result: ValueId, others: &[ValueId]) -> Option<Reason> {
+    pub(super) fn obstacle(&self, head: NodeId, result: ValueId, others: &[ValueId]) -> Option<Reason> {
         let graph = self.graph;
         let later = |v: &&ValueId| matches!(graph.values[v.0 as usize].def, Def::Node(n, _) if n >= head);
         let kept = graph.outputs.iter().any(|(_, v)| *v == result) || graph.updates.iter().any(|(_, v)| *v == result);
@@ -186,12 +190,13 @@ impl<'a> Planner<'a> {
             let Some(own) = step(id) else { continue };
             for (i, &x) in node.inputs.iter().enumerate() {
                 let Def::Node(maker, _) = graph.values[x.0 as usize].def else { continue };
-                if node.inputs[..i].contains(&x) || as_epilogue(node, x).is_none() {
+                let pools = matches!((&graph.nodes[maker.0 as usize].op, &node.op), (Op::Lrn(_), Op::MaxPool(_)));
+                if node.inputs[..i].contains(&x) || !(pools || as_epilogue(node, x).is_some()) {
                     continue;
                 }
                 let head = self.fused.get(&maker).copied().unwrap_or(maker);
                 let Some(into) = step(head) else { continue };
-                let alone = || Reason::Alone(graph.nodes[head.0 as usize].op.mnemonic());
+                let alone = || Reason::Alone(graph.nodes[maker.0 as usize].op.mnemonic());
                 let reason = self.refused.get(&(head, id)).cloned().unwrap_or_else(alone);
                 found.push(NotFused { step: own.clone(), into, reason });
             }

@@ -10,6 +10,7 @@ mod convolution;
 mod fuse;
 mod prepare;
 mod product;
+mod rows;
 mod taps;
 pub mod text;
 mod tile;
@@ -28,7 +29,8 @@ pub use winograd::{
     Division, Images, Matrix, Polyphase, Transform, TransformedWeights, WeightSums, Winograd, transposed,
 };
 
-use crate::graph::{ConvGeometry, DType, Op};
+use crate::geometry::PoolGeometry;
+use crate::graph::{ConvGeometry, DType, LrnGeometry, Op};
 
 /// A planned function.
 #[derive(Debug, Clone, PartialEq)]
@@ -141,6 +143,15 @@ pub struct Step {
 pub enum Work {
     /// One graph operation by its own schedule.
     Op(Op),
+    /// Local response normalisation, and max-pooling of its result: (x) → (y, the places of the maxima if wanted).
+    LrnMaxPool {
+        /// The normalisation.
+        lrn: LrnGeometry,
+        /// The pooling.
+        pool: PoolGeometry,
+        /// Bands of rows that an image's result is made in, each by itself.
+        bands: usize,
+    },
     /// Copies elements between layouts (also reshaping: row-major order of the logical dimensions).
     Copy,
     /// Copies the input into the channels `start..` of the output (concatenation).
@@ -247,6 +258,7 @@ impl Work {
             | Work::TransformImages { .. }
             | Work::WinogradGradient { .. } => true,
             Work::Op(_)
+            | Work::LrnMaxPool { .. }
             | Work::Copy
             | Work::CopyInto { .. }
             | Work::ClearHalo

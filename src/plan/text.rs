@@ -94,6 +94,8 @@ pub fn work(work: &Work) -> String {
     };
     match work {
         Work::Op(op) => op.mnemonic().to_owned(),
+        Work::LrnMaxPool { bands: 1, .. } => "lrn + maxpool".to_owned(),
+        Work::LrnMaxPool { bands, .. } => format!("lrn + maxpool in {bands} bands an image"),
         Work::Copy => "copy".to_owned(),
         Work::CopyInto { start, because } => {
             let because = match because {

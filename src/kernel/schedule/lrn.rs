@@ -11,10 +11,17 @@ use crate::graph::{LrnGeometry, LrnRegion};
 
 /// y = x·(k + s·Σ x²)^−β over the window.
 pub fn lrn(lanes: usize, name: &str, lrn: &LrnGeometry, x: &Tensor, y: &Tensor) -> Kernel {
-    match lrn.region {
-        LrnRegion::Channels { groups } => across_channels(lanes, name, lrn, groups, x, y),
-        LrnRegion::Map => lrn_map::within_map(lanes, name, lrn, x, y),
-    }
+    let mut b = Builder::new(name, lanes);
+    let from = x.image().declare(&mut b, "x", Access::Read);
+    let to = y.image().declare(&mut b, "y", Access::Write);
+    let normalizer = Normalizer::new(&mut b, lrn, &from);
+    each_row(&mut b, from.dims[0], from.dims[2], |b, n, h| {
+        normalizer.prepare(b);
+        normalizer.row(b, &from, [&n, &h], &|b, c, w, value| {
+            b.store(to.buffer, to.at(&[n.clone(), c, h.clone(), w]), value);
+        });
+    });
+    b.finish()
 }
 
 /// dx = dy·d^−β − 2·s·β·x·Σ dy·x·d^(−β−1), the sum over the elements whose windows hold this one; d = k + s·Σ x².
@@ -25,29 +32,66 @@ pub fn lrn_grad(lanes: usize, name: &str, lrn: &LrnGeometry, x: &Tensor, dy: &Te
     }
 }
 
-fn across_channels(lanes: usize, name: &str, lrn: &LrnGeometry, groups: usize, x: &Tensor, y: &Tensor) -> Kernel {
-    let mut b = Builder::new(name, lanes);
-    let from = x.image().declare(&mut b, "x", Access::Read);
-    let to = y.image().declare(&mut b, "y", Access::Write);
-    let squares = Row::new(&mut b, "squares", groups, from.dims[1], lrn.before, lrn.after);
-    each_row(&mut b, from.dims[0], from.dims[2], |b, n, h| {
-        squares.clear_margins(b);
-        b.serial("w", from.dims[3], |b, w| {
-            squares.each_group(b, |b, group| {
-                let at =
-                    |view: &View, c: Index| view.at(&[n.clone(), channel(&squares, &group, c), h.clone(), w.clone()]);
-                squares.square(b, &group, &from, &at);
-                channel_vectors(b, squares.channels, |b, c, lane| {
-                    let sum = squares.window(b, &group, &c, &lane);
-                    let d = denominator(b, lrn, sum);
-                    let x = Expr::load(from.buffer, at(&from, c.clone()));
-                    let value = over_power(b, x, d, lrn.beta);
-                    b.store(to.buffer, at(&to, c), value);
-                });
+/// Normalises images a row at a time.
+pub(super) struct Normalizer {
+    lrn: LrnGeometry,
+    squares: Squares,
+}
+
+/// The squares of which windows are sums, in scratch.
+enum Squares {
+    Channels(Row),
+    Map(lrn_map::Line),
+}
+
+/// What is done with a normalised element: gets its channel, its column and the value.
+pub(super) type Put<'a> = &'a dyn Fn(&mut Builder, Index, Index, Expr);
+
+impl Normalizer {
+    /// For images like `from`.
+    pub fn new(b: &mut Builder, lrn: &LrnGeometry, from: &View) -> Normalizer {
+        let squares = match lrn.region {
+            LrnRegion::Channels { groups } => {
+                Squares::Channels(Row::new(b, "squares", groups, from.dims[1], lrn.before, lrn.after))
+            }
+            LrnRegion::Map => {
+                Squares::Map(lrn_map::Line::new(b, "squares", from, from.dims[1], [lrn.before, lrn.after]))
+            }
+        };
+        Normalizer { lrn: *lrn, squares }
+    }
+
+    /// What rows need done once, at the start of an iteration of the parallel loop.
+    pub fn prepare(&self, b: &mut Builder) {
+        match &self.squares {
+            Squares::Channels(squares) => squares.clear_margins(b),
+            Squares::Map(squares) => squares.clear_margins(b),
+        }
+    }
+
+    /// Normalises row `h` of image `n`.
+    pub fn row(&self, b: &mut Builder, from: &View, [n, h]: [&Index; 2], put: Put) {
+        match &self.squares {
+            Squares::Channels(squares) => across_channels(b, &self.lrn, squares, from, [n, h], put),
+            Squares::Map(squares) => lrn_map::within_map(b, &self.lrn, squares, from, [n, h], put),
+        }
+    }
+}
+
+fn across_channels(b: &mut Builder, lrn: &LrnGeometry, squares: &Row, from: &View, [n, h]: [&Index; 2], put: Put) {
+    b.serial("w", from.dims[3], |b, w| {
+        squares.each_group(b, |b, group| {
+            let at = |view: &View, c: Index| view.at(&[n.clone(), channel(squares, &group, c), h.clone(), w.clone()]);
+            squares.square(b, &group, from, &at);
+            channel_vectors(b, squares.channels, |b, c, lane| {
+                let sum = squares.window(b, &group, &c, &lane);
+                let d = denominator(b, lrn, sum);
+                let x = Expr::load(from.buffer, at(from, c.clone()));
+                let value = over_power(b, x, d, lrn.beta);
+                put(b, channel(squares, &group, c), w.clone(), value);
             });
         });
     });
-    b.finish()
 }
 
 fn across_channels_grad(

@@ -7,28 +7,27 @@
 use super::super::build::{Builder, View};
 use super::super::{Access, BufferId, DType, Expr, Index, Kernel, LoopKind};
 use super::Tensor;
-use super::lrn::{UNROLLED, denominator, over_power, taps};
-use super::nest::{channel_vectors, channel_width, each_row, image_blocks};
+use super::lrn::{Put, UNROLLED, denominator, over_power, taps};
+use super::nest::{channel_vectors, channel_width, image_blocks};
 use crate::graph::LrnGeometry;
 
-/// y = x·(k + s·Σ x²)^−β over the square of pixels.
-pub(super) fn within_map(lanes: usize, name: &str, lrn: &LrnGeometry, x: &Tensor, y: &Tensor) -> Kernel {
-    let mut b = Builder::new(name, lanes);
-    let from = x.image().declare(&mut b, "x", Access::Read);
-    let to = y.image().declare(&mut b, "y", Access::Write);
+/// A row of y = x·(k + s·Σ x²)^−β over the square of pixels.
+pub(super) fn within_map(
+    b: &mut Builder,
+    lrn: &LrnGeometry,
+    squares: &Line,
+    from: &View,
+    [n, h]: [&Index; 2],
+    put: Put,
+) {
     let channels = from.dims[1];
-    let squares = Line::new(&mut b, "squares", &from, channels, [lrn.before, lrn.after]);
-    each_row(&mut b, from.dims[0], from.dims[2], |b, n, h| {
-        let at = |view: &View, c: &Index, h: &Index, w: &Index| view.at(&[n.clone(), c.clone(), h.clone(), w.clone()]);
-        squares.clear_margins(b);
-        squares.fill(b, &h, channels, |b, c, row, w, sum| square(b, &from, at(&from, c, row, w), sum));
-        squares.each_window(b, channels, |b, c, w, sum| {
-            let d = denominator(b, lrn, sum);
-            let value = over_power(b, Expr::load(from.buffer, at(&from, &c, &h, &w)), d, lrn.beta);
-            b.store(to.buffer, at(&to, &c, &h, &w), value);
-        });
+    let at = |c: &Index, h: &Index, w: &Index| from.at(&[n.clone(), c.clone(), h.clone(), w.clone()]);
+    squares.fill(b, h, channels, |b, c, row, w, sum| square(b, from, at(c, row, w), sum));
+    squares.each_window(b, channels, |b, c, w, sum| {
+        let d = denominator(b, lrn, sum);
+        let value = over_power(b, Expr::load(from.buffer, at(&c, h, &w)), d, lrn.beta);
+        put(b, c, w, value);
     });
-    b.finish()
 }
 
 /// dx = dy·d^−β − 2·s·β·x·Σ dy·x·d^(−β−1), the sum over the pixels whose windows hold this one; d = k + s·Σ x². What comes
@@ -83,7 +82,7 @@ fn square(b: &mut Builder, from: &View, at: Index, sum: Expr) -> Expr {
 }
 
 /// Sums down the rows of an image, pixel by pixel with `block` channels each, and margins of zeros.
-struct Line {
+pub(super) struct Line {
     buffer: BufferId,
     block: usize,
     /// Rows and columns of the image.
@@ -96,7 +95,7 @@ struct Line {
 }
 
 impl Line {
-    fn new(b: &mut Builder, name: &str, image: &View, block: usize, [before, after]: [usize; 2]) -> Line {
+    pub fn new(b: &mut Builder, name: &str, image: &View, block: usize, [before, after]: [usize; 2]) -> Line {
         let size = [image.dims[2], image.dims[3]];
         let [before, after] = [before, after].map(|side| size.map(|size| side.min(size.saturating_sub(1))));
         let buffer = b.scratch(name, DType::F32, (before[1] + size[1] + after[1]) * block);
@@ -104,7 +103,7 @@ impl Line {
         Line { buffer, block, size, before, after, sum }
     }
 
-    fn clear_margins(&self, b: &mut Builder) {
+    pub fn clear_margins(&self, b: &mut Builder) {
         let clear = |b: &mut Builder, first: usize, pixels: usize| {
             b.vectors("margin", pixels * self.block, |b, at| b.store(self.buffer, at + first * self.block, 0.0));
         };

@@ -2,7 +2,7 @@
 //! the image, from the windows that hold it, so that overlapping windows need no order of scattered additions.
 
 use super::super::build::{Builder, View};
-use super::super::{Access, Compare, DType, Expr, Index, Kernel, LoopKind};
+use super::super::{Access, BufferId, Compare, DType, Expr, Index, Kernel, LoopKind};
 use super::Tensor;
 use super::nest::{channel_vectors, each_row};
 use super::window::Axis;
@@ -23,40 +23,75 @@ pub fn max_pool(
 ) -> Kernel {
     let mut b = Builder::new(name, lanes);
     let from = x.image().declare(&mut b, "x", Access::Read);
-    let to = y.image().declare(&mut b, "y", Access::Write);
-    let index = index.map(|index| index.image().declare(&mut b, "index", Access::Write));
-    let axes = Axis::both(pool, &from.dims, &to.dims);
-    let taps = pool.kernel[0] * pool.kernel[1];
-    let looped = taps > UNROLLED;
-    let found = looped.then(|| {
-        let lanes = b.lanes;
-        (b.scratch("best", DType::F32, lanes), b.scratch("tap", DType::I32, lanes))
+    let maxima = Maxima::declare(&mut b, pool, &from.dims, y, index);
+    each_row(&mut b, maxima.to.dims[0], maxima.to.dims[2], |b, n, i| {
+        let load = |c: &Index, h: Index, w: Index| Expr::load(from.buffer, from.at(&[n.clone(), c.clone(), h, w]));
+        maxima.row(b, [&n, &i], &load);
     });
-    each_row(&mut b, to.dims[0], to.dims[2], |b, n, i| {
+    b.finish()
+}
+
+/// Finds the maxima of windows a row of them at a time.
+pub(super) struct Maxima {
+    pool: PoolGeometry,
+    /// Height and width.
+    pub axes: [Axis; 2],
+    /// Where the maxima go.
+    pub to: View,
+    index: Option<View>,
+    /// Where the maximum so far and its tap are kept, if windows are loops.
+    found: Option<(BufferId, BufferId)>,
+}
+
+/// An element of the image: of a channel, a row and a column.
+pub(super) type Load<'a> = &'a dyn Fn(&Index, Index, Index) -> Expr;
+
+impl Maxima {
+    /// Declares the results of pooling images of a shape.
+    pub fn declare(
+        b: &mut Builder,
+        pool: &PoolGeometry,
+        image: &[usize],
+        y: &Tensor,
+        index: Option<&Tensor>,
+    ) -> Maxima {
+        let to = y.image().declare(b, "y", Access::Write);
+        let index = index.map(|index| index.image().declare(b, "index", Access::Write));
+        let axes = Axis::both(pool, image, &to.dims);
+        let looped = pool.kernel[0] * pool.kernel[1] > UNROLLED;
+        let found = looped.then(|| {
+            let lanes = b.lanes;
+            (b.scratch("best", DType::F32, lanes), b.scratch("tap", DType::I32, lanes))
+        });
+        Maxima { pool: *pool, axes, to, index, found }
+    }
+
+    /// Row `i` of the windows of image `n`.
+    pub fn row(&self, b: &mut Builder, [n, i]: [&Index; 2], load: Load) {
+        let Maxima { pool, axes, to, index, found } = self;
         b.serial("column", to.dims[3], |b, j| {
             let write = |b: &mut Builder, c: &Index, best: Expr, tap: Expr| {
                 let at = |v: &View| v.at(&[n.clone(), c.clone(), i.clone(), j.clone()]);
-                b.store(to.buffer, at(&to), best);
-                if let Some(index) = &index {
+                b.store(to.buffer, at(to), best);
+                if let Some(index) = index {
                     b.store(index.buffer, at(index), tap);
                 }
             };
-            let load = |c: &Index, h: Index, w: Index| Expr::load(from.buffer, from.at(&[n.clone(), c.clone(), h, w]));
-            let Some((best, tap)) = found else {
+            let Some((best, tap)) = *found else {
                 b.vectors("channel", to.dims[1], |b, c| {
-                    let (best, tap) = written_out(b, pool, &axes, [&i, &j], index.is_some(), &|h, w| load(&c, h, w));
+                    let (best, tap) = written_out(b, pool, axes, [i, &j], index.is_some(), &|h, w| load(&c, h, w));
                     write(b, &c, best, tap);
                 });
                 return;
             };
             // The lane within a vector is where the maximum so far is kept.
             channel_vectors(b, to.dims[1], |b, c, lane| {
-                let first_tap = axes[0].first_tap(&i) * pool.kernel[1] as i64 + axes[1].first_tap(&j);
+                let first_tap = axes[0].first_tap(i) * pool.kernel[1] as i64 + axes[1].first_tap(&j);
                 b.store(best, lane.clone(), f32::NEG_INFINITY);
                 b.store(tap, lane.clone(), Expr::Index(first_tap));
-                axes[0].each_inside(b, "h", &i, |b, h| {
+                axes[0].each_inside(b, "h", i, |b, h| {
                     axes[1].each_inside(b, "w", &j, |b, w| {
-                        let (row, column) = (axes[0].tap_of(&i, &h), axes[1].tap_of(&j, &w));
+                        let (row, column) = (axes[0].tap_of(i, &h), axes[1].tap_of(&j, &w));
                         let value = b.bind(load(&c, h, w));
                         let number = Expr::Index(row * pool.kernel[1] as i64 + column);
                         let so_far = b.bind(Expr::load(best, lane.clone()));
@@ -69,8 +104,7 @@ pub fn max_pool(
                 write(b, &c, Expr::load(best, lane.clone()), Expr::load(tap, lane));
             });
         });
-    });
-    b.finish()
+    }
 }
 
 /// The maximum of a window and its tap. Taps outside of the image are replaced by their nearest inside, which belong to
