@@ -1,13 +1,13 @@
 /* Threads for a library that netc compiled: a parallel_for as its header asks for one.
 
    As in netc's own runtime each thread has a slice of a region's iterations, works through it in pieces and then helps
-   with the others'; an idle thread looks for work for some tens of microseconds and then sleeps. */
+   with the others'; an idle thread looks for work for some tenths of a millisecond and then sleeps. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 
-enum { SPINS = 4000, PIECES = 8 };
+enum { SPINS = 20000, PIECES = 8 };
 
 typedef struct netc_context netc_context;
 typedef void (*netc_body)(const netc_context *context, uint8_t *scratch, int64_t begin, int64_t end);

@@ -17,8 +17,9 @@ use std::thread::{JoinHandle, Thread};
 /// More threads than this are refused: no machine has them, and the gate counts in 16 bits.
 pub const MAX_THREADS: usize = 4096;
 
-/// How often an idle thread looks again before it sleeps: some tens of microseconds.
-const SPINS: u32 = 1500;
+/// How often an idle thread looks again before it sleeps: some tenths of a millisecond, which is longer than the last piece
+/// of a region takes, and than waking up.
+const SPINS: u32 = 20_000;
 
 /// Into how many pieces a thread's slice is cut, so that others can help with the rest.
 const PIECES: i64 = 8;
