@@ -253,7 +253,7 @@ impl Winograd {
 
     /// `scratch`: elements that a thread's tiles may be transformed to.
     fn divide(&self, extent: &Extent, scratch: usize) -> Division {
-        let Extent { batch, inner, groups, .. } = *extent;
+        let Extent { batch, inner, outer, groups, .. } = *extent;
         let mosaics = batch / self.mosaic.count();
         let columns = self.tiles[1];
         let all = self.tiles[0] * columns;
@@ -261,10 +261,16 @@ impl Winograd {
         let tile = self.area() * (inner / groups + SOME_CHANNELS);
         let most = (scratch / tile.max(1)).max(1);
         if all >= FEW_TILES {
-            let mut rows = divisors(self.tiles[0]).filter(|rows| rows * columns >= FEW_TILES);
-            let rows = rows.find(|rows| rows * columns <= most).unwrap_or(1);
-            let parts = mosaics * self.tiles[0] / rows;
-            return if parts >= ENOUGH_PARTS { Division::Tiles { mosaics: 1, rows } } else { Division::Channels };
+            // Weights that stay in a core's cache are worth fewer tiles.
+            let small = self.area() * inner / groups * outer <= SMALL_WEIGHTS;
+            for least in [FEW_TILES, FEWEST_TILES].into_iter().take(1 + usize::from(small)) {
+                let mut rows = divisors(self.tiles[0]).filter(|rows| rows * columns >= least);
+                let rows = rows.find(|rows| rows * columns <= most).unwrap_or(1);
+                if mosaics * self.tiles[0] / rows >= ENOUGH_PARTS {
+                    return Division::Tiles { mosaics: 1, rows };
+                }
+            }
+            return Division::Channels;
         }
         let fits = |count: &usize| count * all <= most && mosaics / count >= ENOUGH_PARTS;
         let rows = self.tiles[0];
@@ -318,8 +324,12 @@ impl Extent {
     }
 }
 
-/// Tiles that are worth reading the weights for.
+/// Tiles that are worth reading the weights for from memory, and from a core's cache.
 const FEW_TILES: usize = 32;
+const FEWEST_TILES: usize = 8;
+
+/// Elements of weights that stay in a core's cache.
+const SMALL_WEIGHTS: usize = 1 << 18;
 
 /// Parallel iterations that are enough for many threads.
 const ENOUGH_PARTS: usize = 8;
