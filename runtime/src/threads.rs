@@ -10,9 +10,10 @@ use crate::error::{Error, Result};
 use crate::program::{Context, ParallelBody, ParallelFor};
 use std::cell::UnsafeCell;
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, Thread};
+use std::time::{Duration, Instant};
 
 /// More threads than this are refused: no machine has them, and the gate counts in 16 bits.
 pub const MAX_THREADS: usize = 4096;
@@ -121,6 +122,38 @@ impl Pool {
     /// What goes into [`Context::parallel_for`] and [`Context::pool`]; both are valid as long as `self` lives.
     pub fn contract(&self) -> (ParallelFor, *mut c_void) {
         (parallel_for, std::ptr::from_ref(self).cast_mut().cast())
+    }
+
+    /// How long a region takes that every thread enters and in which there is nothing to do: the middle one of some windows
+    /// of regions that follow each other, as kernels do.
+    pub fn empty_region(&self) -> Duration {
+        const WINDOWS: usize = 101;
+        const REGIONS: u32 = 32;
+        // A machine that is busy elsewhere does not let all threads in at once; then fewer windows have to do.
+        const LONGEST: Duration = Duration::from_millis(100);
+        let meeting = Meeting { threads: self.threads(), arrived: AtomicUsize::new(0) };
+        let (parallel_for, pool) = self.contract();
+        let context = Context {
+            arena: std::ptr::null_mut(),
+            state: std::ptr::from_ref(&meeting).cast_mut().cast(),
+            scratch: std::ptr::null_mut(),
+            scratch_stride: 0,
+            ports: std::ptr::null(),
+            parallel_for: Some(parallel_for),
+            pool,
+        };
+        let started = Instant::now();
+        let mut times = Vec::with_capacity(WINDOWS);
+        while times.is_empty() || (times.len() < WINDOWS && started.elapsed() < LONGEST) {
+            let start = Instant::now();
+            for _ in 0..REGIONS {
+                // SAFETY: `state` is the meeting that the body wants, for as many threads; it uses no scratch.
+                unsafe { self.run_region(&context, meeting.threads as i64, meet) };
+            }
+            times.push(start.elapsed() / REGIONS);
+        }
+        times.sort_unstable();
+        times[times.len() / 2]
     }
 
     /// Runs a region.
@@ -272,6 +305,29 @@ impl Shared {
     }
 }
 
+/// Where the threads of an empty region wait for each other. Otherwise the first would do all iterations by itself.
+struct Meeting {
+    threads: usize,
+    /// In all regions so far.
+    arrived: AtomicUsize,
+}
+
+/// The body of an empty region: an iteration for each thread, all of which are at work at the same time.
+///
+/// # Safety
+/// The context's `state` is a [`Meeting`].
+unsafe extern "C" fn meet(context: *const Context, _: *mut u8, _: i64, _: i64) {
+    // SAFETY: the contract.
+    let meeting = unsafe { &*(*context).state.cast::<Meeting>() };
+    let all = (meeting.arrived.fetch_add(1, Ordering::AcqRel) / meeting.threads + 1) * meeting.threads;
+    let mut spins = 0;
+    while meeting.arrived.load(Ordering::Acquire) < all {
+        spins += 1;
+        // A thread that is not there by then has no core.
+        if spins < 1500 { std::hint::spin_loop() } else { std::thread::yield_now() }
+    }
+}
+
 /// # Safety
 /// `context` is valid and has more than `thread` scratch blocks.
 unsafe fn scratch_of(context: *const Context, thread: usize) -> *mut u8 {
@@ -363,6 +419,16 @@ mod tests {
                 });
             }
         });
+    }
+
+    #[test]
+    fn empty_regions_are_measured_between_others() {
+        for threads in [1, 2, 3] {
+            let pool = Pool::new(threads).unwrap();
+            // Whatever it is: a machine that is busy may take any time.
+            pool.empty_region();
+            assert!(run(&pool, 50).done.iter().all(|n| n.load(Ordering::Relaxed) == 1));
+        }
     }
 
     #[test]

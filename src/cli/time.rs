@@ -35,6 +35,7 @@ pub fn time(arguments: &Time, output: &mut Output) -> Result<(), Failure> {
     if !told.eq(symbols.iter().cloned()) {
         return Err(Failure::Bug(format!("the kernels of {function} are not those of its forecast")));
     }
+    let region = session.pool().empty_region();
     let (whole, kernels) = measure(&mut session, function, symbols.len(), arguments.repeat)?;
     let layers = network.layers().map(|(_, layer)| layer.name.as_str());
     let profile = Profile::new(layers, &effort.steps, kernels, whole, &speed);
@@ -57,6 +58,11 @@ pub fn time(arguments: &Time, output: &mut Output) -> Result<(), Failure> {
             counted(speed.threads, "thread")
         ),
         format!(
+            "an empty parallel region takes {} (measured now, {})",
+            duration(region.as_secs_f64()),
+            counted(machine.threads(), "thread")
+        ),
+        format!(
             "at least {} by arithmetic and memory at full speed: {:.0} % of that",
             duration(least),
             100.0 * least / seconds(whole.median.max(1))
@@ -76,6 +82,7 @@ pub fn time(arguments: &Time, output: &mut Output) -> Result<(), Failure> {
             value["repeat"] = arguments.repeat.into();
             value["memory_bytes"] = session.memory_bytes().into();
             value["least_seconds"] = least.into();
+            value["empty_region_ns"] = nanoseconds(region).into();
             for (kernel, symbol) in value["kernels"].as_array_mut().into_iter().flatten().zip(symbols) {
                 kernel["symbol"] = symbol.into();
             }

@@ -107,6 +107,7 @@ fn time_gives_the_whole_and_the_kernels() {
     assert!(step["min"].as_f64() <= step["median"].as_f64() && step["median"].as_f64() <= step["max"].as_f64());
     assert!(!json["kernels"].as_array().unwrap().is_empty(), "{json:#}");
     assert!(json["least_seconds"].as_f64().unwrap() > 0.0, "{json:#}");
+    assert!(json["empty_region_ns"].is_u64(), "{json:#}");
     let sum = |rows: &serde_json::Value, passes: &[&str]| -> i64 {
         let parts =
             rows.as_array().unwrap().iter().flat_map(|row| passes.iter().map(move |pass| &row[*pass]["time_ns"]));
@@ -145,10 +146,11 @@ fn time_charges_kernels_to_layers() {
         text[2..].iter().map_while(|line| line.split(' ').next()).take_while(|n| !n.is_empty()).collect();
     let place = |name: &str| names.iter().position(|n| *n == name).unwrap_or_else(|| panic!("{name}: {names:?}"));
     assert!(place("conv1") < place("maxpool1") && place("maxpool1") < place("fc") && place("fc") < place("(loss)"));
-    let end = &text[text.len() - 3..];
+    let end = &text[text.len() - 4..];
     assert_eq!(end[0], "tiny train, batch #, # thread: median # µs (min # µs, max # µs of #); # images/s");
     assert_eq!(end[1], "peak # GF/s, memory # GB/s (measured now, # thread)");
-    assert!(end[2].starts_with("at least #") && end[2].ends_with("by arithmetic and memory at full speed: # of that"));
+    assert_eq!(end[2], "an empty parallel region takes # µs (measured now, # thread)");
+    assert!(end[3].starts_with("at least #") && end[3].ends_with("by arithmetic and memory at full speed: # of that"));
 
     let kernels = numberless(&w.netc("time tiny.yaml --repeat 2 --kernels").fine());
     assert_eq!(kernels[0], "kernel charged to µs share GF/s peak GB/s memory work");
