@@ -17,6 +17,7 @@ import math
 import os
 import pathlib
 import platform
+import select
 import shutil
 import signal
 import statistics
@@ -40,6 +41,8 @@ NETS = {
 # The package that a peer needs.
 PEERS = {"torch": "torch", "torch-compile": "torch", "onnxruntime": "onnxruntime", "openvino": "openvino"}
 TRAINERS = ["torch", "torch-compile"]
+# Seconds after which a peer that says nothing is given up. torch.compile may take several minutes for one network.
+PATIENCE = 1800
 # Largest difference of a logit, as a share of the logits' root mean square, and of a training step's loss as a share of it.
 ALLOWED = 1e-4
 # Steps whose losses are written down, how many of them must agree, and their rate. Rounding may decide a ReLU or a maximum
@@ -122,14 +125,16 @@ def versions(options):
     for peer in named or []:
         if not able(peer, options.mode):
             missing(f"{peer} does not train: --peers takes {', '.join(TRAINERS)} with --mode train")
-    for peer in list(options.peers):
+    options.peers = [peer for peer in options.peers if able(peer, options.mode)]
+    there = []
+    for peer in options.peers:
         if package(PEERS[peer]):
-            continue
+            there.append(peer)
         elif named:
             missing(f"no {peer} in this Python ({sys.executable}): pip install -r bench/requirements.txt")
         else:
             note(f"{peer} is not here and is left out: pip install -r bench/requirements.txt")
-            options.peers.remove(peer)
+    options.peers = there
     return found
 
 
@@ -163,8 +168,7 @@ class Worker:
         path = folder / f"{label}.json"
         path.write_text(json.dumps({**work, "output": str(self.output)}))
         cores = sorted(os.sched_getaffinity(0))[: work["threads"]]
-        threads = str(work["threads"])
-        environment = {**os.environ, **ENVIRONMENT, "OMP_NUM_THREADS": threads}
+        environment = {**os.environ, **ENVIRONMENT, "OMP_NUM_THREADS": str(work["threads"])}
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, HERE / "worker.py", path],
@@ -178,21 +182,42 @@ class Worker:
             )
 
     def answer(self):
-        line = self.process.stdout.readline()
-        if not line:
-            self.process.wait()
-            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-12:])
-            raise Failed(f"{self.name} ended with {self.process.returncode}:\n{tail}")
-        return json.loads(line)
+        """The process's next answer; what it says of its progress before is passed on."""
+        while True:
+            # It writes whole lines and waits after an answer, so that nothing stays behind in the reader's buffer.
+            if not select.select([self.process.stdout], [], [], PATIENCE)[0]:
+                raise Failed(f"{self.name} has said nothing for {PATIENCE // 60} minutes")
+            line = self.process.stdout.readline()
+            if not line:
+                self.process.wait()
+                tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-12:])
+                raise Failed(f"{self.name} ended with {self.process.returncode}:\n{tail}")
+            said = json.loads(line)
+            if "progress" not in said:
+                return said
+            note(f"  {self.name} {said['progress']}")
 
     def ask(self, question):
         self.signal(signal.SIGCONT)
+        before = self.at_work()
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(json.dumps(question) + "\n")
             self.process.stdin.flush()
         answer = self.answer()
+        after = self.at_work()
         self.signal(signal.SIGSTOP)
-        return answer
+        taken = [after[thread] - before.get(thread, 0) for thread in after]
+        return answer | {"at work": sum(ticks > sum(taken) / 20 for ticks in taken)}
+
+    def at_work(self):
+        """Processor time that each of the process's threads has had."""
+        threads = {}
+        for path in pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/stat"):
+            with contextlib.suppress(OSError):
+                # After the name, which is in brackets and may hold anything.
+                fields = path.read_text().rpartition(")")[2].split()
+                threads[path.parent.name] = int(fields[11]) + int(fields[12])
+        return threads
 
     def signal(self, which):
         with contextlib.suppress(ProcessLookupError):
@@ -321,23 +346,28 @@ def rounds(options, work, state):
             if peer not in state["workers"]:
                 continue
             try:
-                seconds = state["workers"][peer].ask({"seconds": options.seconds, "calls": calls})["seconds"]
+                answer = state["workers"][peer].ask({"seconds": options.seconds, "calls": calls})
             except Failed as failure:
                 state["failures"][peer] = str(failure)
                 note(f"  {failure}")
                 state["workers"].pop(peer).end()
                 state["milliseconds"].pop(peer, None)
                 continue
-            state["milliseconds"].setdefault(peer, []).append(1e3 * statistics.median(seconds))
+            state["milliseconds"].setdefault(peer, []).append(1e3 * statistics.median(answer["seconds"]))
+            state["at work"][peer] = max(state["at work"].get(peer, 0), answer["at work"])
         note(f"  round {index + 1}: " + ", ".join(f"{peer} {taken[-1]:.2f} ms" for peer, taken in state["milliseconds"].items()))
+    # Backward runs on a thread of its own in PyTorch, while the caller waits.
+    for peer, count in state["at work"].items():
+        if count > work["threads"] and work["mode"] == "infer":
+            note(f"  {peer} had {count} threads at work, not {work['threads']}")
 
 
 def measure(options, work):
     """All there is to know of a work."""
-    state = {"workers": {}, "peers": [peer for peer in options.peers if able(peer, work["mode"])]}
-    state |= {key: {} for key in ("settings", "apart", "losses", "failures", "milliseconds")}
+    state = {"workers": {}, "peers": options.peers}
+    state |= {key: {} for key in ("settings", "apart", "losses", "failures", "milliseconds", "at work")}
     with tempfile.TemporaryDirectory(prefix="netc-bench-") as folder:
-        onnx = bool({"onnxruntime", "openvino"} & set(state["peers"]))
+        onnx = any(peer not in TRAINERS for peer in state["peers"])
         work = {**work, "folder": folder, "onnx": onnx, "dropout": 0.5, "check": 0, "rate": RATE, "pool": f"{folder}/pool.so"}
         try:
             command(["cc", "-O2", "-shared", "-fPIC", "-pthread", HERE / "pool.c", "-o", work["pool"]], "compiling pool.c")
@@ -363,7 +393,7 @@ def summary(work, state):
         ratios[peer] = {"min": min(by_round), "median": statistics.median(by_round), "max": max(by_round)}
     best = min(ratios, key=lambda peer: statistics.median(taken[peer]), default=None)
     told = {key: work[key] for key in ("net", "mode", "batch", "threads")}
-    told |= {key: state[key] for key in ("settings", "apart", "losses", "failures", "milliseconds")}
+    told |= {key: state[key] for key in ("settings", "apart", "losses", "failures", "milliseconds", "at work")}
     return {**told, "ratios": ratios, "best": best}
 
 
@@ -416,7 +446,7 @@ def main():
     print(f"{here['processor']}, {', '.join(f'{name} {version}' for name, version in found.items())}")
     what = "logits" if options.mode == "infer" else "losses"
     print(f"{options.rounds} rounds; to a peer: its time over netc's, least–median–most; apart: netc's {what} from torch's")
-    print(table(results, [peer for peer in options.peers if able(peer, options.mode)]))
+    print(table(results, options.peers))
     sys.exit(1 if any(result["failures"] for result in results) else 0)
 
 

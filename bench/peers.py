@@ -1,6 +1,6 @@
 """What is measured: netc and its peers, each with the settings that suit it best.
 
-A peer is made from a work (see compare.py), in a process of its own. It has `settings`, words for what was chosen, and
+A peer is made from a work (see compare.py), in a process of its own; `tell` takes words on what takes long. It has `settings`, words for what was chosen, and
 `run()`, which is what the clock is on. To infer, `output()` gives the last run's logits as an array; to train, `run()`
 takes one step and gives its loss.
 """
@@ -56,7 +56,7 @@ def fastest(variants, mode):
 class Netc:
     """The library that `netc compile` writes, with the threads of pool.c."""
 
-    def __init__(self, work):
+    def __init__(self, work, tell):
         from netc_library import Library
 
         self.library = Library(work["netc"], work["pool"], work["threads"])
@@ -93,19 +93,25 @@ class Torch:
 
     compiled = False
 
-    def __init__(self, work):
+    def __init__(self, work, tell):
         import torch
 
         self.torch = torch
         self.work = work
+        self.tell = tell
         torch.manual_seed(1)
         torch.set_num_threads(work["threads"])
+        torch.set_num_interop_threads(1)
         layouts = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
         make = {"infer": self.inference, "train": self.training}[work["mode"]]
         if "layout" in work:
             layouts = {work["layout"]: layouts[work["layout"]]}
-        variants = {name: lambda layout=layout: make(layout) for name, layout in layouts.items()}
+        variants = {name: lambda name=name: self.made(name, make(layouts[name])) for name in layouts}
         self.settings, self.run = fastest(variants, work["mode"])
+
+    def made(self, layout, run):
+        """What a variant runs."""
+        return run
 
     def model(self, layout):
         from networks import load, network
@@ -126,7 +132,7 @@ class Torch:
             # Weights become constants, laid out for the kernels once: what is asked of the peers that only infer.
             inductor.freezing = True
             torch._dynamo.reset()
-            model = torch.compile(model)
+            model = torch.compile(model, fullgraph=True)
 
         # Where weights are frozen, torch.compile looks for no_grad, not for inference_mode.
         without = torch.no_grad if self.compiled else torch.inference_mode
@@ -146,7 +152,7 @@ class Torch:
         forward = model
         if self.compiled:
             torch._dynamo.reset()
-            forward = torch.compile(model)
+            forward = torch.compile(model, fullgraph=True)
 
         def run():
             optimizer.zero_grad(set_to_none=True)
@@ -166,11 +172,24 @@ class TorchCompile(Torch):
 
     compiled = True
 
+    def made(self, layout, run):
+        """Of a compiled variant the first call compiles: minutes, so it says so."""
+
+        def first():
+            self.tell(f"compiles for {layout}, which may take minutes")
+            start = time.perf_counter()
+            result = run()
+            self.tell(f"compiled for {layout} in {time.perf_counter() - start:.0f} s")
+            return result
+
+        calls = iter([first])
+        return lambda: next(calls, run)()
+
 
 class OnnxRuntime:
     """onnxruntime with all optimisations of the graph, reading and writing memory of its own."""
 
-    def __init__(self, work):
+    def __init__(self, work, tell):
         import onnxruntime as ort
 
         options = ort.SessionOptions()
@@ -197,7 +216,7 @@ class OnnxRuntime:
 class OpenVino:
     """OpenVINO for the least latency, in single precision, as it would take bfloat16 where the machine has it."""
 
-    def __init__(self, work):
+    def __init__(self, work, tell):
         import openvino
 
         path = pathlib.Path(work["folder"]) / "network.onnx"

@@ -4,9 +4,9 @@
 
 WORK.json is a work as compare.py describes it. With the peer `files` it writes what the others read and ends. Otherwise
 it says a line {"ready": true, "settings": "..."} when the peer is made and has run once, with its logits in the file
-`output`, or the losses of the first steps as "losses" if the work asks for that. Then it reads lines
-{"seconds": S, "calls": C}: at each it warms up, calls the peer for S seconds and C times at least, and answers
-{"seconds": [...]}. It ends with its input.
+`output`, or the losses of the first steps as "losses" if the work asks for that; before, it may say lines
+{"progress": "..."} of what takes long. Then it reads lines {"seconds": S, "calls": C}: at each it warms up, calls the peer
+for S seconds and C times at least, and answers {"seconds": [...]}. It ends with its input.
 """
 
 import json
@@ -81,7 +81,7 @@ def main():
     def answer(value):
         print(json.dumps(value), file=answers, flush=True)
 
-    peer = PEERS[work["peer"]](work)
+    peer = PEERS[work["peer"]](work, lambda words: answer({"progress": words}))
     if work["check"]:
         answer({"ready": True, "settings": peer.settings, "losses": [peer.run() for _ in range(work["check"])]})
         return
