@@ -11,6 +11,7 @@ use netc::graph::{Builder, ConvGeometry, DType, Graph, LrnGeometry, NodeId, Op, 
 use netc::kernel::interpret::Order;
 use netc::plan::{Algorithm, Plan, Work};
 use netc_runtime::random::Stream;
+use std::cell::RefCell;
 use std::path::Path;
 use support::compiled::Planned;
 use support::numbers;
@@ -29,6 +30,19 @@ enum Product {
     Linear,
     Conv { kernel: usize, groups: usize },
     ConvInputGrad,
+    Add,
+    BatchNorm,
+    Dropout,
+    LrnGrad(LrnRegion),
+    MaxPoolGrad,
+}
+
+/// Operands of the head of a chain.
+#[derive(Debug, Clone)]
+enum Operand {
+    Real(Vec<usize>),
+    /// Whole numbers below another.
+    Whole(Vec<usize>, i32),
 }
 
 fn real(shape: &[usize]) -> Type {
@@ -38,45 +52,76 @@ fn real(shape: &[usize]) -> Type {
 impl Chain {
     /// Its graph and inputs; of the results in between, `all` are given too.
     fn graph(&self, all: bool) -> (Graph, Vec<Tensor>) {
-        let mut inputs = Vec::new();
+        let inputs = RefCell::new(Vec::new());
         let mut b = Builder::new("chain", &[]);
-        let mut input = |b: &mut Builder, shape: &[usize], positive: bool| {
-            let mut values = numbers(inputs.len() as u64 + 1, shape.iter().product());
+        let given = |b: &mut Builder, tensor: Tensor| {
+            inputs.borrow_mut().push(tensor.clone());
+            b.input(&format!("x{}", inputs.borrow().len()), tensor.of_type())
+        };
+        let input = |b: &mut Builder, shape: &[usize], positive: bool| {
+            let mut values = numbers(inputs.borrow().len() as u64 + 1, shape.iter().product());
             if positive {
                 values.iter_mut().for_each(|v| *v = v.abs() + 0.5);
             }
-            inputs.push(Tensor::f32(shape.to_vec(), &values));
-            b.input(&format!("x{}", inputs.len()), real(shape))
+            given(b, Tensor::f32(shape.to_vec(), &values))
+        };
+        let whole = |b: &mut Builder, shape: &[usize], below: i32| {
+            let count = shape.iter().product::<usize>() as i32;
+            given(b, Tensor::i32(shape.to_vec(), (0..count).map(|i| i * 7 % below).collect::<Vec<_>>()))
         };
         let (batch, channels) = (self.batch, self.channels);
         let padding = |p: usize| Padding { top: p, bottom: p, left: p, right: p };
         let geometry =
             |p: usize, groups: usize| ConvGeometry { stride: [1, 1], dilation: [1, 1], padding: padding(p), groups };
-        let (op, shapes, shape) = match self.product {
+        let reals = |shapes: &[&[usize]]| shapes.iter().map(|s| Operand::Real(s.to_vec())).collect::<Vec<_>>();
+        let image = [batch, channels, 7, 9];
+        let (op, operands, shape) = match self.product {
             Product::Linear => (
                 Op::MatMul { transpose_a: false, transpose_b: true },
-                [vec![batch, 19], vec![channels, 19]],
+                reals(&[&[batch, 19], &[channels, 19]]),
                 vec![batch, channels],
             ),
             Product::Conv { kernel, groups } => (
                 Op::Conv(geometry(kernel / 2, groups)),
-                [vec![batch, 4, 7, 9], vec![channels, 4 / groups, kernel, kernel]],
-                vec![batch, channels, 7, 9],
+                reals(&[&[batch, 4, 7, 9], &[channels, 4 / groups, kernel, kernel]]),
+                image.to_vec(),
             ),
-            Product::ConvInputGrad => (
-                Op::ConvInputGrad(geometry(1, 1)),
-                [vec![batch, 5, 7, 9], vec![5, channels, 3, 3]],
-                vec![batch, channels, 7, 9],
-            ),
+            Product::ConvInputGrad => {
+                (Op::ConvInputGrad(geometry(1, 1)), reals(&[&[batch, 5, 7, 9], &[5, channels, 3, 3]]), image.to_vec())
+            }
+            Product::Add => (Op::Add, reals(&[&image, &image]), image.to_vec()),
+            Product::BatchNorm => {
+                (Op::BatchNormTrain { epsilon: 1e-3 }, reals(&[&image, &[channels], &[channels]]), image.to_vec())
+            }
+            Product::Dropout => {
+                let drawn = [Operand::Whole(vec![2], 100), Operand::Whole(vec![], 100)];
+                let operands = reals(&[&image]).into_iter().chain(drawn).collect();
+                (Op::Dropout { p: 0.4, stream: 3 }, operands, image.to_vec())
+            }
+            Product::LrnGrad(region) => {
+                let lrn = LrnGeometry { region, before: 2, after: 1, scale: 0.2, beta: 0.75, k: 1.0 };
+                (Op::LrnGrad(lrn), reals(&[&image, &image]), image.to_vec())
+            }
+            Product::MaxPoolGrad => {
+                let pool = PoolGeometry { kernel: [3, 3], stride: [2, 2], padding: Padding::default(), ceil: false };
+                let pooled = vec![batch, channels, 3, 4];
+                (Op::MaxPoolGrad(pool), vec![Operand::Whole(pooled.clone(), 9), Operand::Real(pooled)], image.to_vec())
+            }
         };
         // What an addition or a mask reads may need a halo, for a convolution that reads it too.
         let other = input(&mut b, &shape, false);
-        let operands = shapes.map(|shape| input(&mut b, &shape, false));
-        let wanted = matches!(self.product, Product::ConvInputGrad).then_some(shape.as_slice());
+        let operands: Vec<ValueId> = operands
+            .iter()
+            .map(|operand| match operand {
+                Operand::Real(shape) => input(&mut b, shape, false),
+                Operand::Whole(shape, below) => whole(&mut b, shape, *below),
+            })
+            .collect();
+        let wanted = matches!(self.product, Product::ConvInputGrad | Product::MaxPoolGrad).then_some(shape.as_slice());
         let mut values = vec![b.try_node(op, &operands, wanted, "product").unwrap()[0]];
         for (i, op) in self.after.iter().enumerate() {
             let x = values[i];
-            let mut by_channel = |b: &mut Builder, positive| input(b, &[channels], positive);
+            let by_channel = |b: &mut Builder, positive| input(b, &[channels], positive);
             let operands: Vec<ValueId> = match op {
                 Op::AddBias => vec![x, by_channel(&mut b, false)],
                 Op::BatchNormInfer { .. } => {
@@ -95,7 +140,7 @@ impl Chain {
         for (i, value) in values.iter().enumerate().skip(first) {
             b.output(&format!("out{i}"), *value);
         }
-        (b.finish(), inputs)
+        (b.finish(), inputs.into_inner())
     }
 }
 
@@ -114,7 +159,8 @@ fn check(chain: &Chain, algorithm: Algorithm) {
     assert!(fused.plan.not_fused.is_empty(), "{what}");
     assert_eq!(unfused.plan.not_fused.len(), chain.after.len(), "{what}");
     let own = |plan: &Plan| plan.steps.iter().filter(|step| matches!(step.work, Work::Op(_))).count();
-    assert_eq!([own(&fused.plan), own(&unfused.plan)], [0, chain.after.len()], "{what}");
+    let head = matches!(chain.product, Product::Linear | Product::Conv { .. } | Product::ConvInputGrad);
+    assert_eq!([own(&fused.plan), own(&unfused.plan)], [0, chain.after.len() + usize::from(!head)], "{what}");
     let kernels = fused.interpret(&inputs, &[], Order::Forward);
     assert_eq!(bits(&kernels), bits(&fused.interpret(&inputs, &[], Order::Reversed)), "{what}");
     assert_eq!(bits(&kernels), bits(&unfused.interpret(&inputs, &[], Order::Forward)), "{what}");
@@ -148,6 +194,29 @@ fn epilogues_change_no_bit() {
         }
         let chain = Chain { product, batch: [1, 2, 9][draw(3)], channels, after };
         check(&chain, [Algorithm::Direct, Algorithm::Winograd][round / 2 % 2]);
+    }
+}
+
+#[test]
+fn what_other_operations_take_along_changes_no_bit() {
+    let mut stream = Stream::new(10, [0x6675_7365, 1, 0]);
+    let mut draw = |n: u32| stream.below(n) as usize;
+    let all = [Op::AddBias, Op::BatchNormInfer { epsilon: 1e-3 }, Op::Add, Op::Relu, Op::ReluGrad];
+    for round in 0..12 {
+        let product = match round % 6 {
+            0 => Product::Add,
+            1 => Product::BatchNorm,
+            2 => Product::Dropout,
+            3 => Product::LrnGrad(LrnRegion::Channels { groups: 1 + draw(2) }),
+            4 => Product::LrnGrad(LrnRegion::Map),
+            _ => Product::MaxPoolGrad,
+        };
+        let channels = 2 * (1 + draw(12));
+        let mut after = vec![Op::Add, Op::ReluGrad, Op::Add, Op::Relu];
+        if round > 5 {
+            after = (0..1 + draw(4)).map(|_| all[draw(5)].clone()).collect();
+        }
+        check(&Chain { product, batch: [1, 2, 5][draw(3)], channels, after }, Algorithm::Auto);
     }
 }
 

@@ -9,7 +9,7 @@ use netc::geometry::{Padding, PoolGeometry};
 use netc::graph::interpret::{Data, Precision, Tensor as Value, evaluate};
 use netc::graph::{Adam, Builder, Initializer, LrnGeometry, LrnRegion, Op, Sgd};
 use netc::kernel::interpret::{Memory, Order, run_in_order};
-use netc::kernel::schedule::{self, Tensor};
+use netc::kernel::schedule::{self, Tensor, Then};
 use netc::kernel::text::{parse, print};
 use netc::kernel::verify::verify;
 use netc::kernel::{BufferId, DType, Kernel};
@@ -310,7 +310,7 @@ fn numbers_of_elements_have_two_words() {
     let kernel = |count: usize| {
         let (x, seed) = (Tensor::rows(&[count]), Tensor::row_major(DType::I32, &[2]));
         let step = Tensor::row_major(DType::I32, &[]);
-        schedule::dropout(8, "dropout", 0.5, 2, &x, &seed, &step, &x)
+        schedule::dropout(8, "dropout", 0.5, 2, &x, &seed, &step, &x, Then::NOTHING)
     };
     let few = kernel(1 << 32);
     sound(&few);
@@ -389,7 +389,7 @@ fn wide_windows_need_little_code() {
     ] {
         let kernels = |side: usize| {
             let lrn = LrnGeometry { region, before: side, after: side, scale: 0.2, beta: 0.75, k: 2.0 };
-            [schedule::lrn(8, "lrn", &lrn, &x, &x), schedule::lrn_grad(8, "lrn_grad", &lrn, &x, &x, &x)]
+            [schedule::lrn(8, "lrn", &lrn, &x, &x), schedule::lrn_grad(8, "lrn_grad", &lrn, [&x; 3], Then::NOTHING)]
         };
         for [some, all] in sides {
             for (some, all) in kernels(some).iter().zip(&kernels(all)) {

@@ -1,6 +1,6 @@
 //! From a plan to its kernels: every step's work to its schedule.
 
-use super::schedule::{self, Tensor};
+use super::schedule::{self, Tensor, Then};
 use super::{BufferId, DType, Kernel};
 use crate::graph;
 use crate::plan::{Plan, Step, Work};
@@ -62,6 +62,12 @@ fn kernel(step: &Step, operands: &Operands, target: &Target) -> Kernel {
     let (lanes, name) = (target.lanes, step.name.as_str());
     let kernel = match (&step.work, &inputs[..], &outputs[..]) {
         (Work::Op(op), _, _) => schedule::op(op, lanes, name, inputs, outputs),
+        (Work::Then { op, epilogue }, _, _) => {
+            let reads = epilogue.iter().map(|step| step.operands().len()).sum();
+            inputs.split_at_checked(inputs.len().saturating_sub(reads)).and_then(|(inputs, operands)| {
+                schedule::op_then(op, lanes, name, Then { steps: epilogue, operands }, inputs, outputs)
+            })
+        }
         (Work::LrnMaxPool { lrn, pool, bands }, [x], [y, index @ ..]) => {
             Some(schedule::lrn_max_pool(lanes, name, lrn, pool, *bands, x, y, index.first()))
         }

@@ -306,6 +306,9 @@ impl<'a> Planner<'a> {
                 self.step(&name, &[&node.layer], [0, 0], Work::Copy, vec![input], vec![output]);
             }
             Op::Lrn(lrn) => self.normalization(id, lrn),
+            Op::Add | Op::BatchNormTrain { .. } | Op::Dropout { .. } | Op::LrnGrad(_) | Op::MaxPoolGrad(_) => {
+                self.then(id)
+            }
             Op::Normalize { .. } => {
                 let input = self.home(node.inputs[0]);
                 let output = self.result(id, node.outputs[0]);
@@ -337,19 +340,14 @@ impl<'a> Planner<'a> {
             | Op::SigmoidGrad
             | Op::Tanh
             | Op::TanhGrad
-            | Op::LrnGrad(_)
             | Op::MaxPool(_)
-            | Op::MaxPoolGrad(_)
             | Op::AvgPool { .. }
             | Op::AvgPoolGrad { .. }
             | Op::AdaptiveAvgPool { .. }
             | Op::AdaptiveAvgPoolGrad { .. }
-            | Op::Dropout { .. }
-            | Op::BatchNormTrain { .. }
             | Op::BatchNormInfer { .. }
             | Op::BatchNormGrad { .. }
             | Op::RunningUpdate { .. }
-            | Op::Add
             | Op::Slice { .. }
             | Op::Softmax
             | Op::SoftmaxGrad

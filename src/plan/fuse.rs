@@ -1,7 +1,8 @@
 //! Fusion: what a kernel takes along, and why not.
 //!
-//! The kernel of a convolution, an input gradient or a matrix product applies to each element of its result what comes
-//! after, before the element is stored, to the bit as the operations would by themselves. It takes an operation along if
+//! The kernel of a convolution, an input gradient, a matrix product or another operation that
+//! [takes along](takes_along) applies to each element of its (first) result what comes after, before the element is stored,
+//! to the bit as the operations would by themselves. It takes an operation along if
 //!
 //! 1. the operation is one of [`Epilogue`] and reads the result as what it changes;
 //! 2. nothing else reads the result, the caller is not given it, and no state is;
@@ -92,6 +93,11 @@ impl Display for Reason {
     }
 }
 
+/// Whether the kernel of an operation by its own schedule takes along what happens to its first result.
+pub fn takes_along(op: &Op) -> bool {
+    matches!(op, Op::LrnGrad(_) | Op::MaxPoolGrad(_) | Op::Dropout { .. } | Op::BatchNormTrain { .. } | Op::Add)
+}
+
 /// What a kernel takes along.
 pub(super) struct Fusion<'a> {
     /// The last operation that it does.
@@ -142,6 +148,20 @@ impl<'a> Planner<'a> {
             fusion.last = next;
             self.fused.insert(next, head);
         }
+    }
+
+    /// An operation by its own schedule, and what its kernel takes along.
+    pub(super) fn then(&mut self, id: NodeId) {
+        let graph = self.graph;
+        let node = &graph.nodes[id.0 as usize];
+        let mut inputs: Vec<BufferId> = node.inputs.iter().map(|&v| self.operand(v)).collect();
+        let fusion = self.fuse(id);
+        inputs.extend(fusion.operands);
+        let mut outputs = vec![self.fused_result(id, fusion.last)];
+        outputs.extend(node.outputs.iter().skip(1).map(|&v| self.result(id, v)));
+        let (op, epilogue) = (node.op.clone(), fusion.epilogue);
+        let work = if epilogue.is_empty() { Work::Op(op) } else { Work::Then { op, epilogue } };
+        self.step(&step_name(node), &fusion.layers, [0, 0], work, inputs, outputs);
     }
 
     /// The operation that alone reads `result` and can be done before it is stored; those that cannot are remembered.

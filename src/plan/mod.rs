@@ -21,7 +21,7 @@ mod winograd;
 pub use choose::{plan, state_layout};
 pub use convolution::Algorithm;
 use convolution::forward_halo;
-pub use fuse::{Epilogue, NotFused, Reach, Reason};
+pub use fuse::{Epilogue, NotFused, Reach, Reason, takes_along};
 pub use prepare::{PREPARE, plans};
 pub use taps::{TapRule, input_grad_halo};
 pub use tile::{PackedWeights, Tile, balanced, odd_lines};
@@ -143,6 +143,13 @@ pub struct Step {
 pub enum Work {
     /// One graph operation by its own schedule.
     Op(Op),
+    /// One graph operation by its own schedule: (operands…, epilogue operands…) → (results…).
+    Then {
+        /// The operation, one that [`takes_along`].
+        op: Op,
+        /// What happens to each element of the first result before it is stored.
+        epilogue: Vec<Epilogue>,
+    },
     /// Local response normalisation, and max-pooling of its result: (x) → (y, the places of the maxima if wanted).
     LrnMaxPool {
         /// The normalisation.
@@ -258,6 +265,7 @@ impl Work {
             | Work::TransformImages { .. }
             | Work::WinogradGradient { .. } => true,
             Work::Op(_)
+            | Work::Then { .. }
             | Work::LrnMaxPool { .. }
             | Work::Copy
             | Work::CopyInto { .. }

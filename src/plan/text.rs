@@ -94,6 +94,7 @@ pub fn work(work: &Work) -> String {
     };
     match work {
         Work::Op(op) => op.mnemonic().to_owned(),
+        Work::Then { op, epilogue } => format!("{}{}", op.mnemonic(), after(epilogue)),
         Work::LrnMaxPool { bands: 1, .. } => "lrn + maxpool".to_owned(),
         Work::LrnMaxPool { bands, .. } => format!("lrn + maxpool in {bands} bands an image"),
         Work::Copy => "copy".to_owned(),

@@ -13,7 +13,7 @@ use std::ops::Range;
 /// 5. A part of a buffer lies in it, pixel in pixel: whole images, or some channels of them, in the same halo.
 /// 6. What a step writes it does not read or write as another part of the same buffer.
 /// 7. The operands of convolutions are channels-last, in a halo at least as wide as the taps reach.
-/// 8. An epilogue has all operands that its steps read, of the shape of the result or one element a channel.
+/// 8. Only operations that take something along have an epilogue. It has all operands that its steps read, of the shape of the result or one element a channel.
 pub fn verify(plan: &Plan) -> Result<(), Vec<String>> {
     let mut errors = Vec::new();
     names(plan, &mut errors);
@@ -217,15 +217,28 @@ fn epilogues(plan: &Plan, step: &Step, errors: &mut Vec<String>) {
         Work::Conv(work) | Work::ConvInputGrad(work) => &work.epilogue,
         Work::Winograd(work) | Work::WinogradProduct(work) => &work.epilogue,
         Work::MatMul(work) => &work.epilogue,
+        Work::Then { epilogue, .. } => epilogue,
         _ => return,
     };
     let dims = |id: &BufferId| plan.buffers[id.0 as usize].dims.as_slice();
     let Some(result) = step.outputs.first().map(dims) else { return };
-    let wanted = steps.iter().flat_map(|step| step.operands()).map(|(_, reach)| match reach {
-        Reach::Channel => &result[1..2],
-        Reach::Element => result,
-    });
-    if !wanted.eq(step.inputs.iter().skip(2).map(dims)) {
+    let wanted: Vec<&[usize]> = steps
+        .iter()
+        .flat_map(|step| step.operands())
+        .map(|(_, reach)| match reach {
+            Reach::Channel => &result[1..2],
+            Reach::Element => result,
+        })
+        .collect();
+    let before = match &step.work {
+        Work::Then { op, .. } if !super::takes_along(op) => {
+            errors.push(format!("step {} takes along what it does not do", step.name));
+            return;
+        }
+        Work::Then { .. } => step.inputs.len().saturating_sub(wanted.len()),
+        _ => 2,
+    };
+    if !wanted.into_iter().eq(step.inputs.iter().skip(before).map(dims)) {
         errors.push(format!("step {} has other operands than its epilogue reads", step.name));
     }
 }

@@ -2,14 +2,15 @@
 
 use super::super::build::{Builder, View};
 use super::super::{Access, Expr, Index, Kernel, Unary};
-use super::Tensor;
 use super::bias::Sums;
 use super::epilogue::normalized;
 use super::nest::{channel_blocks, channel_width};
 use super::pointwise::pointwise;
+use super::{Tensor, Then};
 
 /// y = γ·(x − mean)/√(variance + ε) + β with the statistics of the batch, which are results too; the variance is the
-/// mean of squared distances from the mean. One pass each over x for the mean, the variance and y.
+/// mean of squared distances from the mean. One pass each over x for the mean, the variance and y, which goes through the
+/// epilogue.
 #[allow(clippy::too_many_arguments, reason = "the operation's constants and tensors")]
 pub fn batch_norm_train(
     lanes: usize,
@@ -21,16 +22,19 @@ pub fn batch_norm_train(
     y: &Tensor,
     mean: &Tensor,
     variance: &Tensor,
+    then: Then,
 ) -> Kernel {
     let mut b = Builder::new(name, lanes);
     let from = x.declare(&mut b, "x", Access::Read);
     let [gamma, beta] = [("gamma", gamma), ("beta", beta)].map(|(n, t)| t.declare(&mut b, n, Access::Read));
+    let finish = then.declare(&mut b, &y.dims);
     let to = y.declare(&mut b, "y", Access::Write);
     let [mean_to, variance_to] =
         [("mean", mean), ("variance", variance)].map(|(n, t)| t.declare(&mut b, n, Access::Write));
     let width = channel_width(&b);
     let sums = Sums::new(&mut b, "sum", width, &from);
     let count = Expr::F32(elements_a_channel(&from) as f32);
+    let views: Vec<&View> = [&from, &to].into_iter().chain(&finish.views).collect();
     channel_blocks(&mut b, from.dims[1], width, |b, first, width| {
         b.vector("channel", width, |b, lane| {
             let channel = first + lane.clone();
@@ -46,9 +50,11 @@ pub fn batch_norm_train(
             let shift = b.bind(of(&beta));
             b.store(mean_to.buffer, mean_to.at(std::slice::from_ref(&channel)), mean.clone());
             b.store(variance_to.buffer, variance_to.at(std::slice::from_ref(&channel)), variance);
-            each_element(b, &channel, &[&from, &to], &|b, at| {
+            each_element(b, &channel, &views, &|b, at| {
                 let centred = b.bind(load(&from, &at[0]) - mean.clone());
-                b.store(to.buffer, at[1].clone(), centred.mul_add(scale.clone(), shift.clone()));
+                let elements = views.iter().zip(at).skip(2).map(|(view, at)| load(view, at));
+                let value = finish.of(centred.mul_add(scale.clone(), shift.clone()), elements);
+                b.store(to.buffer, at[1].clone(), value);
             });
         });
     });

@@ -6,7 +6,7 @@
 use super::super::build::{Builder, View};
 use super::super::{Access, BufferId, DType, Expr, Index, Kernel, LoopKind, Unary};
 use super::nest::{channel_vectors, each_row};
-use super::{Tensor, lrn_map};
+use super::{Tensor, Then, lrn_map};
 use crate::graph::{LrnGeometry, LrnRegion};
 
 /// y = x·(k + s·Σ x²)^−β over the window.
@@ -25,10 +25,11 @@ pub fn lrn(lanes: usize, name: &str, lrn: &LrnGeometry, x: &Tensor, y: &Tensor) 
 }
 
 /// dx = dy·d^−β − 2·s·β·x·Σ dy·x·d^(−β−1), the sum over the elements whose windows hold this one; d = k + s·Σ x².
-pub fn lrn_grad(lanes: usize, name: &str, lrn: &LrnGeometry, x: &Tensor, dy: &Tensor, dx: &Tensor) -> Kernel {
+/// Then the epilogue.
+pub fn lrn_grad(lanes: usize, name: &str, lrn: &LrnGeometry, tensors: [&Tensor; 3], then: Then) -> Kernel {
     match lrn.region {
-        LrnRegion::Channels { groups } => across_channels_grad(lanes, name, lrn, groups, [x, dy, dx]),
-        LrnRegion::Map => lrn_map::within_map_grad(lanes, name, lrn, [x, dy, dx]),
+        LrnRegion::Channels { groups } => across_channels_grad(lanes, name, lrn, groups, tensors, then),
+        LrnRegion::Map => lrn_map::within_map_grad(lanes, name, lrn, tensors, then),
     }
 }
 
@@ -100,10 +101,12 @@ fn across_channels_grad(
     lrn: &LrnGeometry,
     groups: usize,
     [x, dy, dx]: [&Tensor; 3],
+    then: Then,
 ) -> Kernel {
     let mut b = Builder::new(name, lanes);
     let from = x.image().declare(&mut b, "x", Access::Read);
     let gradient = dy.image().declare(&mut b, "dy", Access::Read);
+    let finish = then.declare(&mut b, &from.dims);
     let to = dx.image().declare(&mut b, "dx", Access::Write);
     let channels = from.dims[1];
     let squares = Row::new(&mut b, "squares", groups, channels, lrn.before, lrn.after);
@@ -132,6 +135,8 @@ fn across_channels_grad(
                     let sum = shares.window(b, &group, &c, &lane);
                     let x = b.bind(Expr::load(from.buffer, at(&from, c.clone())) * factor.into());
                     let value = sum.mul_add(x, Expr::load(direct, c.clone()));
+                    let value =
+                        finish.at(value, &[n.clone(), channel(&squares, &group, c.clone()), h.clone(), w.clone()]);
                     b.store(to.buffer, at(&to, c), value);
                 });
             });

@@ -6,9 +6,9 @@
 
 use super::super::build::{Builder, View};
 use super::super::{Access, BufferId, DType, Expr, Index, Kernel, LoopKind};
-use super::Tensor;
 use super::lrn::{Put, UNROLLED, denominator, over_power, taps};
 use super::nest::{channel_vectors, channel_width, image_blocks};
+use super::{Tensor, Then};
 use crate::graph::LrnGeometry;
 
 /// A row of y = x·(k + s·Σ x²)^−β over the square of pixels.
@@ -32,10 +32,17 @@ pub(super) fn within_map(
 
 /// dx = dy·d^−β − 2·s·β·x·Σ dy·x·d^(−β−1), the sum over the pixels whose windows hold this one; d = k + s·Σ x². What comes
 /// directly and what is summed are worked out for a block of channels of a whole image first.
-pub(super) fn within_map_grad(lanes: usize, name: &str, lrn: &LrnGeometry, [x, dy, dx]: [&Tensor; 3]) -> Kernel {
+pub(super) fn within_map_grad(
+    lanes: usize,
+    name: &str,
+    lrn: &LrnGeometry,
+    [x, dy, dx]: [&Tensor; 3],
+    then: Then,
+) -> Kernel {
     let mut b = Builder::new(name, lanes);
     let from = x.image().declare(&mut b, "x", Access::Read);
     let gradient = dy.image().declare(&mut b, "dy", Access::Read);
+    let finish = then.declare(&mut b, &from.dims);
     let to = dx.image().declare(&mut b, "dx", Access::Write);
     let [images, channels, height, width] = [from.dims[0], from.dims[1], from.dims[2], from.dims[3]];
     let block = channel_width(&b).min(channels);
@@ -68,6 +75,7 @@ pub(super) fn within_map_grad(lanes: usize, name: &str, lrn: &LrnGeometry, [x, d
             sums.each_window(b, count, |b, c, w, sum| {
                 let x = b.bind(Expr::load(from.buffer, at(&from, &c, &h, &w)) * factor.into());
                 let value = sum.mul_add(x, Expr::load(direct, place(&c, &h, &w)));
+                let value = finish.at(value, &[n.clone(), first.clone() + c.clone(), h.clone(), w.clone()]);
                 b.store(to.buffer, at(&to, &c, &h, &w), value);
             });
         });

@@ -3,9 +3,9 @@
 
 use super::super::build::{Builder, View};
 use super::super::{Access, BufferId, Compare, DType, Expr, Index, Kernel, LoopKind};
-use super::Tensor;
 use super::nest::{channel_vectors, each_row};
 use super::window::Axis;
+use super::{Tensor, Then};
 use crate::geometry::PoolGeometry;
 
 /// Windows of up to this many taps are written out; larger ones are loops.
@@ -144,18 +144,18 @@ fn larger(b: &mut Builder, best: Expr, tap: Expr, value: Expr, number: Expr) -> 
     (new(best, value), new(tap, number))
 }
 
-/// dx = sum, over the windows that hold the pixel and whose maximum it is, of dy.
+/// dx = sum, over the windows that hold the pixel and whose maximum it is, of dy; then the epilogue.
 pub fn max_pool_grad(
     lanes: usize,
     name: &str,
     pool: &PoolGeometry,
-    index: &Tensor,
-    dy: &Tensor,
-    dx: &Tensor,
+    [index, dy, dx]: [&Tensor; 3],
+    then: Then,
 ) -> Kernel {
     let mut b = Builder::new(name, lanes);
     let index = index.image().declare(&mut b, "index", Access::Read);
     let from = dy.image().declare(&mut b, "dy", Access::Read);
+    let finish = then.declare(&mut b, &dx.image().dims);
     let to = dx.image().declare(&mut b, "dx", Access::Write);
     let axes = Axis::both(pool, &to.dims, &from.dims);
     let sum = b.registers("sum", lanes);
@@ -175,7 +175,9 @@ pub fn max_pool_grad(
                         b.store(sum, lane.clone(), Expr::load(sum, lane.clone()) + share);
                     });
                 });
-                b.store(to.buffer, to.at(&[n.clone(), c, h.clone(), w.clone()]), Expr::load(sum, lane));
+                let place = [n.clone(), c, h.clone(), w.clone()];
+                let value = finish.at(Expr::load(sum, lane), &place);
+                b.store(to.buffer, to.at(&place), value);
             });
         });
     });

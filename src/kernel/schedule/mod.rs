@@ -39,7 +39,7 @@ pub use loss::{cross_entropy, cross_entropy_grad, mse, mse_grad};
 pub use lrn::{lrn, lrn_grad};
 pub use lrn_max_pool::lrn_max_pool;
 pub use max_pool::{max_pool, max_pool_grad};
-pub use op::{op, share};
+pub use op::{op, op_then, share};
 pub use pointwise::{add, dropout, normalize, relu, relu_grad, sigmoid, sigmoid_grad, tanh, tanh_grad};
 pub use softmax::{softmax, softmax_grad};
 pub use update::{

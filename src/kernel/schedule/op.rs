@@ -1,12 +1,22 @@
 //! The schedule of each operation that is a kernel of its own.
 
 use super::super::{Access, BufferId, Expr, Kernel, Space, Stmt};
-use super::{AdamScalars, AdamStates, SgdStates, Tensor};
+use super::{AdamScalars, AdamStates, SgdStates, Tensor, Then};
 use crate::graph::{Initializer, Op};
+use crate::plan::takes_along;
 
-/// The kernel of an operation on its operands and results, in the graph's order; none for products and convolutions,
-/// whose schedules need a tile, for concatenations, which are a copy an operand, and if there are too few tensors.
+/// As [`op_then`], with nothing after the operation.
 pub fn op(op: &Op, lanes: usize, name: &str, inputs: &[Tensor], outputs: &[Tensor]) -> Option<Kernel> {
+    op_then(op, lanes, name, Then::NOTHING, inputs, outputs)
+}
+
+/// The kernel of an operation on its operands and results, in the graph's order, and of what is done to each element of
+/// the first result; none for products and convolutions, whose schedules need a tile, for concatenations, which are a
+/// copy an operand, if there are too few tensors, and if the operation's kernel does nothing after it.
+pub fn op_then(op: &Op, lanes: usize, name: &str, then: Then, inputs: &[Tensor], outputs: &[Tensor]) -> Option<Kernel> {
+    if !then.steps.is_empty() && !takes_along(op) {
+        return None;
+    }
     let x = |i: usize| inputs.get(i);
     let y = |i: usize| outputs.get(i);
     Some(match op {
@@ -28,19 +38,19 @@ pub fn op(op: &Op, lanes: usize, name: &str, inputs: &[Tensor], outputs: &[Tenso
         Op::Tanh => super::tanh(lanes, name, x(0)?, y(0)?),
         Op::TanhGrad => super::tanh_grad(lanes, name, x(0)?, x(1)?, y(0)?),
         Op::Lrn(lrn) => super::lrn(lanes, name, lrn, x(0)?, y(0)?),
-        Op::LrnGrad(lrn) => super::lrn_grad(lanes, name, lrn, x(0)?, x(1)?, y(0)?),
+        Op::LrnGrad(lrn) => super::lrn_grad(lanes, name, lrn, [x(0)?, x(1)?, y(0)?], then),
         Op::MaxPool(pool) => super::max_pool(lanes, name, pool, x(0)?, y(0)?, y(1)),
-        Op::MaxPoolGrad(pool) => super::max_pool_grad(lanes, name, pool, x(0)?, x(1)?, y(0)?),
+        Op::MaxPoolGrad(pool) => super::max_pool_grad(lanes, name, pool, [x(0)?, x(1)?, y(0)?], then),
         Op::AvgPool { pool, count_include_pad } => super::avg_pool(lanes, name, pool, *count_include_pad, x(0)?, y(0)?),
         Op::AvgPoolGrad { pool, count_include_pad } => {
             super::avg_pool_grad(lanes, name, pool, *count_include_pad, x(0)?, y(0)?)
         }
         Op::AdaptiveAvgPool { .. } => super::adaptive_avg_pool(lanes, name, x(0)?, y(0)?),
         Op::AdaptiveAvgPoolGrad { .. } => super::adaptive_avg_pool_grad(lanes, name, x(0)?, y(0)?),
-        Op::Dropout { p, stream } => super::dropout(lanes, name, *p, *stream, x(0)?, x(1)?, x(2)?, y(0)?),
+        Op::Dropout { p, stream } => super::dropout(lanes, name, *p, *stream, x(0)?, x(1)?, x(2)?, y(0)?, then),
         Op::Reshape => super::copy(lanes, name, x(0)?, y(0)?),
         Op::BatchNormTrain { epsilon } => {
-            super::batch_norm_train(lanes, name, *epsilon, x(0)?, x(1)?, x(2)?, y(0)?, y(1)?, y(2)?)
+            super::batch_norm_train(lanes, name, *epsilon, x(0)?, x(1)?, x(2)?, y(0)?, y(1)?, y(2)?, then)
         }
         Op::BatchNormInfer { epsilon } => {
             super::batch_norm_infer(lanes, name, *epsilon, x(0)?, x(1)?, x(2)?, x(3)?, x(4)?, y(0)?)
@@ -52,7 +62,7 @@ pub fn op(op: &Op, lanes: usize, name: &str, inputs: &[Tensor], outputs: &[Tenso
         Op::RunningUpdate { momentum, correction } => {
             super::running_update(lanes, name, *momentum, *correction, x(0)?, x(1)?, y(0)?)
         }
-        Op::Add => super::add(lanes, name, x(0)?, x(1)?, y(0)?),
+        Op::Add => super::add(lanes, name, x(0)?, x(1)?, y(0)?, then),
         Op::Slice { start } => super::copy(lanes, name, &x(0)?.channels(*start, y(0)?.dims[1]), y(0)?),
         Op::Softmax => super::softmax(lanes, name, x(0)?, y(0)?),
         Op::SoftmaxGrad => super::softmax_grad(lanes, name, x(0)?, x(1)?, y(0)?),

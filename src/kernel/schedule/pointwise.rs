@@ -3,7 +3,7 @@
 use super::super::build::{Builder, View};
 use super::super::{Access, Binary, BufferId, Compare, DType, Expr, Index, Kernel, Unary};
 use super::nest::{Walk, nest};
-use super::{Tensor, row_major_strides};
+use super::{Tensor, Then, row_major_strides};
 
 /// A kernel that computes, element by element, `results` from `operands`. An operand called like an earlier one is
 /// another walk through its buffer. `numbering` gives the element's number, which `value` gets, as the sum of
@@ -95,9 +95,18 @@ pub fn tanh_grad(lanes: usize, name: &str, y: &Tensor, dy: &Tensor, dx: &Tensor)
     })
 }
 
-/// y = a + b, of one shape.
-pub fn add(lanes: usize, name: &str, a: &Tensor, b: &Tensor, y: &Tensor) -> Kernel {
-    map(lanes, name, &[("a", a), ("b", b)], ("y", y), |v| v[0].clone() + v[1].clone())
+/// y = a + b, of one shape; then the epilogue.
+pub fn add(lanes: usize, name: &str, a: &Tensor, b: &Tensor, y: &Tensor, then: Then) -> Kernel {
+    let after = operands_after(then, y);
+    let operands: Vec<(&str, &Tensor)> =
+        [("a", a), ("b", b)].into_iter().chain(after.iter().map(|(name, t)| (name.as_str(), t))).collect();
+    map(lanes, name, &operands, ("y", y), |v| then.of(v[0].clone() + v[1].clone(), v[2..].iter().cloned()))
+}
+
+/// The operands of the epilogue of `y`, each with a name of its own.
+fn operands_after(then: Then, y: &Tensor) -> Vec<(String, Tensor)> {
+    let operands = then.over(&y.dims).into_iter().enumerate();
+    operands.map(|(i, (name, tensor))| (format!("{name}_{i}"), tensor)).collect()
 }
 
 /// y = image·scale\[c\] + shift\[c\] of bytes.
@@ -173,7 +182,7 @@ impl Table {
 
 /// y = x/(1 − p) with probability 1 − p, else 0: element i in row-major order of the shape, whatever the layout, is
 /// kept if `unit_interval(philox(seed, [i, i >> 32, step, stream])[0]) ≥ p`. Its own gradient, from dy to dx. `seed`
-/// has two elements, `step` one.
+/// has two elements, `step` one. Then the epilogue.
 #[allow(clippy::too_many_arguments, reason = "the operation's constants and tensors")]
 pub fn dropout(
     lanes: usize,
@@ -184,16 +193,19 @@ pub fn dropout(
     seed: &Tensor,
     step: &Tensor,
     y: &Tensor,
+    then: Then,
 ) -> Kernel {
     let [low, high] = seed_words(seed, &y.dims);
-    let operands = [("x", x), ("seed", &low), ("seed", &high), ("step", &step.repeated(&y.dims))];
+    let (step, after) = (step.repeated(&y.dims), operands_after(then, y));
+    let mut operands = vec![("x", x), ("seed", &low), ("seed", &high), ("step", &step)];
+    operands.extend(after.iter().map(|(name, tensor)| (name.as_str(), tensor)));
     let scale = (1.0 / (1.0 - p)) as f32;
     let numbering = row_major_strides(&y.dims);
     pointwise(lanes, name, &operands, &[("y", y)], Some(&numbering), |b, v, number| {
         let drawn = random([v[1].clone(), v[2].clone()], number, y.count(), v[3].clone(), stream, 0);
         let kept = drawn.unary(Unary::UnitInterval).compare(Compare::Ge, (p as f32).into());
         let value = b.bind(v[0].clone() * scale.into());
-        vec![kept.select(value, 0.0.into())]
+        vec![then.of(kept.select(value, 0.0.into()), v[4..].iter().cloned())]
     })
 }
 
