@@ -33,9 +33,12 @@ fn plans_and_kernels_of_full_size_verify() {
     insta::glob!("../specs", SPECS, |path| {
         for (plan, kernels) in planned(path, 128) {
             netc::plan::verify::verify(&plan).unwrap_or_else(|e| panic!("{e:#?}\n{}", netc::plan::text::print(&plan)));
-            for kernel in kernels {
-                verify(&kernel).unwrap_or_else(|e| panic!("{e:#?}\n{}", print(&kernel)));
-                assert_eq!(parse(&print(&kernel)).unwrap(), kernel);
+            // The groups of a stack have the same kernels.
+            for (i, kernel) in kernels.iter().enumerate() {
+                if !kernels[..i].iter().any(|other| other.is_as(kernel)) {
+                    verify(kernel).unwrap_or_else(|e| panic!("{e:#?}\n{}", print(kernel)));
+                    assert_eq!(parse(&print(kernel)).unwrap(), *kernel);
+                }
             }
         }
     });

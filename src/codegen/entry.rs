@@ -124,10 +124,14 @@ impl<'ctx> Emitter<'_, 'ctx> {
         let operands = step.operands();
         let mut arguments = Vec::new();
         for &operand in &operands {
-            let address = match plan.buffers[operand.0 as usize].place {
+            let buffer = &plan.buffers[operand.0 as usize];
+            let address = match buffer.place {
                 Place::Arena(offset) => self.at(self.pointer_at(base, ARENA)?, offset as u64)?,
                 Place::State(offset) => self.at(self.pointer_at(base, STATE)?, offset as u64)?,
-                Place::Port(port) => self.pointer_at(self.pointer_at(base, PORTS)?, 8 * port as u64)?,
+                Place::Port(port) => {
+                    let port = self.pointer_at(self.pointer_at(base, PORTS)?, 8 * port as u64)?;
+                    self.at(port, buffer.part_of.map_or(0, |part| part.bytes as u64))?
+                }
             };
             arguments.push(address.into());
         }

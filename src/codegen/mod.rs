@@ -154,8 +154,14 @@ fn units<'a>(network: &str, functions: &[Function<'a>]) -> Units<'a> {
     let mut bodies = BTreeMap::new();
     let mut names = Vec::new();
     for function in functions {
-        let mut own = Vec::new();
-        for kernel in function.kernels {
+        let mut own: Vec<String> = Vec::new();
+        let mut distinct: Vec<usize> = Vec::new();
+        for (i, kernel) in function.kernels.iter().enumerate() {
+            if let Some(&same) = distinct.iter().find(|&&other| function.kernels[other].is_as(kernel)) {
+                own.push(own[same].clone());
+                continue;
+            }
+            distinct.push(i);
             let text = format!("{:?}{:?}{:?}", kernel.buffers, kernel.locals, kernel.body);
             let hash = Sha256::digest(text.as_bytes());
             let hash: String = hash.iter().take(8).map(|b| format!("{b:02x}")).collect();

@@ -63,8 +63,12 @@ impl Built {
         let broken = |errors: Vec<String>, text: String| Failure::Bug(format!("{}\n{text}", errors.join("\n")));
         for (plan, kernels) in self.plans.iter().zip(&self.kernels) {
             plan::verify::verify(plan).map_err(|e| broken(e, plan::text::print(plan)))?;
+            let mut verified: Vec<&Kernel> = Vec::new();
             for kernel in kernels {
-                kernel::verify::verify(kernel).map_err(|e| broken(e, kernel::text::print(kernel)))?;
+                if !verified.iter().any(|other| other.is_as(kernel)) {
+                    kernel::verify::verify(kernel).map_err(|e| broken(e, kernel::text::print(kernel)))?;
+                    verified.push(kernel);
+                }
             }
         }
         Ok(())

@@ -20,7 +20,9 @@ pub struct Fit {
 ///
 /// What the network's tensors need at the same time grows with the batch, so a binary search finds where that alone is too
 /// much. What their places leave between them, and what convolutions bring their operands to, may shrink when the batch
-/// grows; so from there the search goes down one by one to the first batch that fits.
+/// grows; so from there the search goes down one by one to the first batch that fits. Where inference does a batch in
+/// groups, one that can be divided needs less than its neighbours that cannot: what is found is then the largest batch that
+/// fits before one that does not, and a larger one may fit again.
 pub fn fit(network: &Network, options: &Options, limit: u64, threads: usize) -> Result<Fit, Failure> {
     let of = |batch: usize| forecast(network, &Options { batch, ..options.clone() });
     let may_fit = |forecast: &Forecast| forecast.least_bytes() <= limit;

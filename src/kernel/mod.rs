@@ -36,6 +36,11 @@ pub struct Kernel {
 }
 
 impl Kernel {
+    /// Whether another kernel is this one by another name, as those of a stack's groups are.
+    pub fn is_as(&self, other: &Kernel) -> bool {
+        (self.locals, &self.buffers, &self.body) == (other.locals, &other.buffers, &other.body)
+    }
+
     /// Bytes of scratch a thread that it needs: its scratch buffers one after the other, each aligned to 64 bytes.
     pub fn scratch_bytes(&self) -> usize {
         self.buffers.iter().filter(|b| b.space == Space::Scratch).map(Buffer::aligned_bytes).sum()

@@ -1,16 +1,22 @@
 //! Places in the arena by lifetime.
 
-use super::{Buffer, BufferId, Part, Place, Step};
+use super::{Buffer, BufferId, Part, Place, Stack, Step};
 
 /// Gives every buffer that `in_arena` marks a place, so that buffers alive at the same step do not overlap; returns the
-/// arena's bytes. The largest buffers are placed first, each as low as it fits.
-pub(super) fn place(buffers: &mut [Buffer], steps: &[Step], in_arena: &[bool]) -> usize {
+/// arena's bytes. The largest buffers are placed first, each as low as it fits. What is not a single group's is kept clear
+/// of all groups of a stack, so that each has the places of the one before, which are in a cache.
+pub(super) fn place(buffers: &mut [Buffer], steps: &[Step], in_arena: &[bool], stacks: &[Stack]) -> usize {
     let mut lives: Vec<Option<(usize, usize)>> = vec![None; buffers.len()];
     for (i, step) in steps.iter().enumerate() {
         for &BufferId(b) in step.inputs.iter().chain(&step.outputs) {
             let whole = buffers[b as usize].part_of.map_or(b, |part| part.whole.0);
             let life = lives[whole as usize].get_or_insert((i, i));
             life.1 = i;
+        }
+    }
+    for life in lives.iter_mut().flatten() {
+        for stack in stacks {
+            stack.widen(life);
         }
     }
     let mut order: Vec<usize> = (0..buffers.len()).filter(|&b| in_arena[b] && lives[b].is_some()).collect();
@@ -46,7 +52,7 @@ pub(super) fn place_parts(buffers: &mut [Buffer]) {
         buffers[b].place = match buffers[whole.0 as usize].place {
             Place::Arena(offset) => Place::Arena(offset + bytes),
             Place::State(offset) => Place::State(offset + bytes),
-            Place::Port(_) => panic!("bug in netc: a part of the port {}", buffers[whole.0 as usize].name),
+            port @ Place::Port(_) => port,
         };
     }
 }
@@ -82,7 +88,7 @@ mod tests {
             outputs: outputs.iter().map(|&b| BufferId(b)).collect(),
         };
         let steps = [step(&[], &[0]), step(&[0], &[1]), step(&[1], &[2]), step(&[2, 0], &[3]), step(&[3], &[4])];
-        let total = place(&mut buffers, &steps, &[true; 5]);
+        let total = place(&mut buffers, &steps, &[true; 5], &[]);
         let range = |b: usize| match buffers[b].place {
             Place::Arena(o) => o..o + buffers[b].bytes(),
             other => panic!("{other:?}"),

@@ -7,14 +7,17 @@
 //! - The operands of a concatenation of images are made in their places in it, and slices of images are parts of them
 //!   (see [`views`](super::views)).
 //! - An operation that updates a state writes it in place if nothing reads the old contents later.
+//! - Runs of image operations are done for some images at a time (see [`walk`](super::walk)).
 
 use super::arena;
 use super::convolution::{Algorithm, Filtered, Method, method, wanted_halos};
 use super::views::Views;
-use super::{Buffer, BufferId, Halo, Layout, Part, Place, Plan, Reason, Step, Work};
-use crate::graph::{DType, Def, Graph, Node, NodeId, Op, State, StateId, ValueId};
+use super::walk::{self, Walk, Walking};
+use super::{Buffer, BufferId, Halo, Layout, Part, Place, Plan, Reason, Stack, Step, Work};
+use crate::graph::{DType, Def, Graph, Node, NodeId, Op, State, StateId, Value, ValueId};
 use crate::target::Target;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 /// Byte offsets of the states in the state block, and its size.
 pub fn state_layout(states: &[State]) -> (Vec<usize>, usize) {
@@ -29,23 +32,30 @@ pub fn state_layout(states: &[State]) -> (Vec<usize>, usize) {
 
 /// Plans a verified graph for `target`.
 pub fn plan(graph: &Graph, target: &Target, algorithm: Algorithm) -> Plan {
-    let mut planner = Planner::new(graph, target, algorithm);
-    planner.ports();
-    for node in (0..graph.nodes.len()).map(|n| NodeId(n as u32)) {
-        if !planner.fused.contains_key(&node) {
-            let before = planner.steps.len();
-            planner.node(node);
-            if planner.steps.len() > before {
-                planner.made_by.insert(node, planner.steps.len() - 1);
-            }
-        }
+    let mut plain = Planner::new(graph, target, algorithm, &[]);
+    plain.nodes();
+    let walks = walk::walks(&plain);
+    if walks.is_empty() {
+        return plain.finish();
     }
+    let mut planner = Planner::new(graph, target, algorithm, &walks);
+    planner.nodes();
     planner.finish()
 }
 
 pub(super) struct Planner<'a> {
+    /// The graph, for the images that are planned for.
     pub graph: &'a Graph,
+    /// The graph, for the whole batch.
+    pub whole: &'a Graph,
+    /// The stacks, in order.
+    pub walks: &'a [Walk],
+    /// The stack that is planned, if it is one.
+    pub walking: Option<Walking<'a>>,
+    /// The stacks that are planned.
+    pub stacks: Vec<Stack>,
     pub target: &'a Target,
+    pub algorithm: Algorithm,
     pub readers: Vec<Vec<NodeId>>,
     halos: Vec<Halo>,
     /// How each node that is a convolution is computed.
@@ -63,19 +73,21 @@ pub(super) struct Planner<'a> {
     /// Image batches that came as rows, laid out channels-last, and those that others are parts of.
     images: BTreeMap<ValueId, BufferId>,
     /// Which values are parts of others.
-    views: Views,
+    pub views: Views,
     /// Nodes that the kernel of an earlier node has taken along.
     pub fused: BTreeMap<NodeId, NodeId>,
     /// Why the kernel of a node does not take another along.
     pub refused: BTreeMap<(NodeId, NodeId), Reason>,
     /// The step that makes a node's results.
     pub made_by: BTreeMap<NodeId, usize>,
+    /// The steps of each node that has a kernel of its own, in order.
+    pub ranges: Vec<(NodeId, Range<usize>)>,
     offsets: Vec<usize>,
     state_bytes: usize,
 }
 
 impl<'a> Planner<'a> {
-    fn new(graph: &'a Graph, target: &'a Target, algorithm: Algorithm) -> Self {
+    fn new(graph: &'a Graph, target: &'a Target, algorithm: Algorithm, walks: &'a [Walk]) -> Self {
         let mut readers = vec![Vec::new(); graph.values.len()];
         for (i, node) in graph.nodes.iter().enumerate() {
             for input in &node.inputs {
@@ -83,7 +95,13 @@ impl<'a> Planner<'a> {
             }
         }
         let mut halos = vec![Halo::default(); graph.values.len()];
-        let methods: Vec<_> = graph.nodes.iter().map(|node| method(graph, node, target, algorithm)).collect();
+        let methods: Vec<_> = (0..graph.nodes.len())
+            .map(|n| {
+                let walk = walks.iter().find(|walk| walk.nodes.contains(&n));
+                let (graph, groups) = walk.map_or((graph, 1), |walk| (&walk.graph, walk.stack.groups));
+                method(graph, &graph.nodes[n], groups, target, algorithm)
+            })
+            .collect();
         for (node, method) in graph.nodes.iter().zip(&methods) {
             for (value, halo) in wanted_halos(graph, node, *method) {
                 let own = &mut halos[value.0 as usize];
@@ -94,7 +112,12 @@ impl<'a> Planner<'a> {
         let (offsets, state_bytes) = state_layout(&graph.states);
         Planner {
             graph,
+            whole: graph,
+            walks,
+            walking: None,
+            stacks: Vec::new(),
             target,
+            algorithm,
             readers,
             halos,
             methods,
@@ -109,9 +132,28 @@ impl<'a> Planner<'a> {
             fused: BTreeMap::new(),
             refused: BTreeMap::new(),
             made_by: BTreeMap::new(),
+            ranges: Vec::new(),
             offsets,
             state_bytes,
         }
+    }
+
+    /// Plans every node.
+    fn nodes(&mut self) {
+        self.ports();
+        for node in (0..self.graph.nodes.len()).map(|n| NodeId(n as u32)) {
+            if self.fused.contains_key(&node) {
+                continue;
+            }
+            self.go_to(node.0 as usize);
+            let before = self.steps.len();
+            self.node(node);
+            if self.steps.len() > before {
+                self.made_by.insert(node, self.steps.len() - 1);
+            }
+            self.ranges.push((node, before..self.steps.len()));
+        }
+        self.go_to(self.graph.nodes.len());
     }
 
     pub(super) fn shape(&self, value: ValueId) -> &'a [usize] {
@@ -147,8 +189,14 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The buffer of a value that has been made.
-    pub(super) fn home(&self, value: ValueId) -> BufferId {
+    /// The buffer of a value that has been made, for the images that are planned for.
+    pub(super) fn home(&mut self, value: ValueId) -> BufferId {
+        let stored = self.stored(value);
+        self.here(stored, value)
+    }
+
+    /// The buffer of a value that has been made, with as many images as are kept of it.
+    pub(super) fn stored(&self, value: ValueId) -> BufferId {
         match self.homes.get(&value) {
             Some(home) => *home,
             None => panic!("bug in netc: value {} is read before it is made", self.graph.values[value.0 as usize].name),
@@ -164,15 +212,23 @@ impl<'a> Planner<'a> {
             return home;
         }
         if let Some(&image) = self.images.get(&value) {
-            return image;
+            return self.here(image, value);
         }
-        let v = &self.graph.values[value.0 as usize];
+        let v = self.kept(value);
+        let from = if v.shape == self.shape(value) { home } else { self.stored(value) };
         let layout = Layout::ChannelsLast(self.halos[value.0 as usize]);
         let image = self.buffer(&format!("{}.image", v.name), v.dtype, &v.shape, layout, None);
         self.clear_halo(image, &v.name);
-        self.step(&format!("{}_image", v.name), &[], [0, 0], Work::Copy, vec![home], vec![image]);
+        self.step(&format!("{}_image", v.name), &[], [0, 0], Work::Copy, vec![from], vec![image]);
         self.images.insert(value, image);
-        image
+        self.here(image, value)
+    }
+
+    /// A value with as many images as are kept of it: those of a group if only the stack that is planned needs it.
+    fn kept(&self, value: ValueId) -> &'a Value {
+        let inside = self.walking.as_ref().is_some_and(|walking| walking.walk.keeps.contains(&value));
+        let graph = if inside { self.graph } else { self.whole };
+        &graph.values[value.0 as usize]
     }
 
     fn clear_halo(&mut self, buffer: BufferId, name: &str) {
@@ -209,12 +265,12 @@ impl<'a> Planner<'a> {
             Layout::Rows => self.buffer(&v.name, v.dtype, &v.shape, layout, place),
         };
         self.homes.insert(value, home);
-        home
+        self.here(home, value)
     }
 
     /// The channels-last buffer of a value: a new one, with a cleared halo, or its part of the value that it is in.
     fn images_of(&mut self, value: ValueId) -> BufferId {
-        let v = &self.graph.values[value.0 as usize];
+        let v = self.kept(value);
         let Some((root, start)) = self.views.of(value) else {
             if let Some(&images) = self.images.get(&value) {
                 return images;
@@ -371,7 +427,7 @@ impl<'a> Planner<'a> {
     }
 
     fn finish(mut self) -> Plan {
-        let graph = self.graph;
+        let graph = self.whole;
         let mut outputs = Vec::new();
         for (i, (name, value)) in graph.outputs.iter().enumerate() {
             let port = Place::Port(graph.inputs.len() + i);
@@ -401,7 +457,7 @@ impl<'a> Planner<'a> {
             };
             self.step(&format!("{}_keep", info.name), &[], [0, 0], Work::Copy, vec![home], vec![to]);
         }
-        let arena_bytes = arena::place(&mut self.buffers, &self.steps, &self.in_arena);
+        let arena_bytes = arena::place(&mut self.buffers, &self.steps, &self.in_arena, &self.stacks);
         arena::place_parts(&mut self.buffers);
         let inputs = graph.inputs.iter().map(|v| (graph.values[v.0 as usize].name.clone(), self.home(*v))).collect();
         let not_fused = self.not_fused();
@@ -411,6 +467,7 @@ impl<'a> Planner<'a> {
             outputs,
             buffers: self.buffers,
             steps: self.steps,
+            stacks: self.stacks,
             not_fused,
             arena_bytes,
             state_bytes: self.state_bytes,

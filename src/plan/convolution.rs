@@ -2,7 +2,9 @@
 
 use super::choose::Planner;
 use super::fuse::Fusion;
-use super::winograd::{Extent, Images, Polyphase, TransformedWeights, WeightSums, Winograd, before, divisors};
+use super::winograd::{
+    Division, Extent, Images, Polyphase, TransformedWeights, WeightSums, Winograd, before, divisors,
+};
 use super::{BufferId, ConvWork, Halo, Layout, PackedWeights, Part, Tile, WinogradWork, Work, input_grad_halo};
 use crate::graph::{ConvGeometry, DType, Graph, Node, NodeId, Op, ValueId};
 use crate::target::Target;
@@ -35,6 +37,16 @@ pub(super) struct Filtered {
     before: [usize; 2],
 }
 
+impl Method {
+    /// Whether the weights are read again for some of the tiles of a batch after the others; else once.
+    pub fn reads_weights_again(&self) -> bool {
+        match self {
+            Method::Direct => true,
+            Method::Winograd(filtered) => filtered.form.division != Division::Channels,
+        }
+    }
+}
+
 impl Filtered {
     /// Height and width of the phases that all tiles together read.
     fn phase_size(&self) -> [usize; 2] {
@@ -50,8 +62,14 @@ impl Filtered {
     }
 }
 
-/// How a node is computed; none if it is no convolution.
-pub(super) fn method(graph: &Graph, node: &Node, target: &Target, algorithm: Algorithm) -> Option<Method> {
+/// How a node is computed, `times` times one after the other; none if it is no convolution.
+pub(super) fn method(
+    graph: &Graph,
+    node: &Node,
+    times: usize,
+    target: &Target,
+    algorithm: Algorithm,
+) -> Option<Method> {
     let shape = |v: ValueId| graph.values[v.0 as usize].shape.as_slice();
     let (g, input, weights, result, gradient) = match &node.op {
         Op::Conv(g) => (g, shape(node.inputs[0]), shape(node.inputs[1]), shape(node.outputs[0]), false),
@@ -71,6 +89,7 @@ pub(super) fn method(graph: &Graph, node: &Node, target: &Target, algorithm: Alg
         let padding = before(g, taps, gradient)?;
         let extent = Extent {
             batch: result[0],
+            times,
             inner: input[1] * phases.phases(),
             outer: result[1],
             image: [input[2], input[3]],
@@ -129,8 +148,8 @@ fn conv_macs(result: &[usize], weights: &[usize]) -> u64 {
     result.iter().chain(&weights[1..]).fold(1, |product: u64, &size| product.saturating_mul(size as u64))
 }
 
-/// Parts that a batch is divided into for a weight gradient, at most.
-const MOST_PARTS: usize = 64;
+/// Parts that a batch is divided into, at most: a plan of few steps for a batch of any size.
+pub(super) const MOST_PARTS: usize = 64;
 
 impl Planner<'_> {
     /// A convolution or, `backward`, the gradient of its input.
@@ -189,8 +208,8 @@ impl Planner<'_> {
         let tiles = form.tiles_of(result[0]);
         let done = (tiles * form.area() * (inner / form.groups) * result[1]) as u64;
         let (first, work) = match form.division {
-            super::Division::Tiles { .. } => (x, Work::Winograd(work)),
-            super::Division::Channels => {
+            Division::Tiles { .. } => (x, Work::Winograd(work)),
+            Division::Channels => {
                 let images = Images::Input { before: work.before };
                 (self.points(name, &node.layer, x, &form, images), Work::WinogradProduct(work))
             }
@@ -293,7 +312,7 @@ impl Planner<'_> {
     }
 
     /// Images `part` of `parts` equal parts of a batch.
-    fn images(&mut self, whole: BufferId, part: usize, parts: usize) -> BufferId {
+    pub(super) fn images(&mut self, whole: BufferId, part: usize, parts: usize) -> BufferId {
         if parts == 1 {
             return whole;
         }

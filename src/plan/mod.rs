@@ -16,6 +16,7 @@ pub mod text;
 mod tile;
 pub mod verify;
 mod views;
+mod walk;
 mod winograd;
 
 pub use choose::{plan, state_layout};
@@ -25,6 +26,7 @@ pub use fuse::{Epilogue, NotFused, Reach, Reason, takes_along};
 pub use prepare::{PREPARE, plans};
 pub use taps::{TapRule, input_grad_halo};
 pub use tile::{PackedWeights, Tile, balanced, odd_lines};
+pub use walk::Stack;
 pub use winograd::{
     Division, Images, Matrix, Polyphase, Transform, TransformedWeights, WeightSums, Winograd, transposed,
 };
@@ -45,6 +47,8 @@ pub struct Plan {
     pub buffers: Vec<Buffer>,
     /// What is done, in order.
     pub steps: Vec<Step>,
+    /// Which of them are done for some images at a time, in order.
+    pub stacks: Vec<Stack>,
     /// What could have been done by the step before, and why it was not.
     pub not_fused: Vec<NotFused>,
     /// Bytes of the arena.
@@ -74,7 +78,7 @@ pub struct Buffer {
     pub part_of: Option<Part>,
 }
 
-/// Some of the images of a channels-last buffer, some of their channels, or both.
+/// Some of the images of a channels-last buffer, some of their channels, or both; or some images of a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
     /// The buffer that has them all; it is a part of none.

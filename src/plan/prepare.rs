@@ -36,6 +36,7 @@ fn divided(mut plan: Plan) -> Vec<Plan> {
         let known = step.inputs.iter().all(|b| in_state(&plan, *b) || kept.contains(b));
         if known && !step.inputs.is_empty() && step.outputs.iter().all(|b| own(&plan, *b)) {
             kept.extend(&step.outputs);
+            plan.stacks.iter_mut().for_each(|stack| stack.step_removed(late.len()));
             early.push(step);
         } else {
             late.push(step);
@@ -52,7 +53,7 @@ fn divided(mut plan: Plan) -> Vec<Plan> {
     }
     let in_arena: Vec<bool> =
         plan.buffers.iter().map(|b| b.part_of.is_none() && matches!(b.place, Place::Arena(_))).collect();
-    plan.arena_bytes = arena::place(&mut plan.buffers, &plan.steps, &in_arena);
+    plan.arena_bytes = arena::place(&mut plan.buffers, &plan.steps, &in_arena, &plan.stacks);
     arena::place_parts(&mut plan.buffers);
     let mut buffers = Vec::new();
     let mut numbers = BTreeMap::new();
@@ -68,6 +69,7 @@ fn divided(mut plan: Plan) -> Vec<Plan> {
         outputs: Vec::new(),
         buffers,
         steps: early,
+        stacks: Vec::new(),
         not_fused: Vec::new(),
         arena_bytes: 0,
         state_bytes: plan.state_bytes,

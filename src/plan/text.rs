@@ -1,7 +1,9 @@
-//! The plan as text: buffers with layout and place, steps with their work, in order, and what was not fused.
+//! The plan as text: buffers with layout and place, steps with their work, in order, and what was not fused. Of a stack,
+//! the steps of the first group; those of the others do the same, in the same places, for their images.
 
 use super::{
-    Buffer, BufferId, Division, Elsewhere, Epilogue, Halo, Images, Layout, Place, Plan, Step, Tile, Winograd, Work,
+    Buffer, BufferId, Division, Elsewhere, Epilogue, Halo, Images, Layout, Place, Plan, Stack, Step, Tile, Winograd,
+    Work,
 };
 use std::fmt::Write;
 
@@ -17,11 +19,20 @@ pub fn print(plan: &Plan) -> String {
         plan.state_bytes,
         plan.steps.len()
     );
-    for buffer in &plan.buffers {
+    let repeated = |i: &usize| plan.stacks.iter().any(|s| (s.steps.start + s.body()..s.steps.end).contains(i));
+    let mut hidden = vec![false; plan.buffers.len()];
+    let operands = |i: usize| plan.steps[i].inputs.iter().chain(&plan.steps[i].outputs);
+    (0..plan.steps.len()).filter(repeated).flat_map(operands).for_each(|b| hidden[b.0 as usize] = true);
+    (0..plan.steps.len()).filter(|i| !repeated(i)).flat_map(operands).for_each(|b| hidden[b.0 as usize] = false);
+    for (buffer, _) in plan.buffers.iter().zip(hidden).filter(|(_, hidden)| !hidden) {
         let _ = writeln!(out, "  {}", print_buffer(buffer));
     }
-    for step in &plan.steps {
-        let _ = writeln!(out, "  {}", self::step(plan, step));
+    for (i, step) in plan.steps.iter().enumerate().filter(|(i, _)| !repeated(i)) {
+        if let Some(stack) = plan.stacks.iter().find(|stack| stack.steps.start == i) {
+            let _ = writeln!(out, "  {}", self::stack(stack));
+        }
+        let inside = plan.stacks.iter().any(|stack| stack.steps.contains(&i));
+        let _ = writeln!(out, "  {}{}", if inside { "  " } else { "" }, self::step(plan, step));
     }
     for not in &plan.not_fused {
         let _ = writeln!(out, "  not fused: {} into {}: {}", not.step, not.into, not.reason);
@@ -31,6 +42,20 @@ pub fn print(plan: &Plan) -> String {
     }
     out.push_str("}\n");
     out
+}
+
+/// `stack of 9 steps, 4 times for 4 images: …`.
+fn stack(stack: &Stack) -> String {
+    format!(
+        "stack of {} steps, {} times for {} {}: {} bytes of weights and {} of tensors in a cache, {} bytes not moved",
+        stack.body(),
+        stack.groups,
+        stack.images,
+        if stack.images == 1 { "image" } else { "images" },
+        stack.weights,
+        stack.alive,
+        stack.saved
+    )
 }
 
 fn print_buffer(buffer: &Buffer) -> String {

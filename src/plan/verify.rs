@@ -8,17 +8,20 @@ use std::ops::Range;
 /// 1. Steps' names are unique and valid in C identifiers.
 /// 2. Buffers lie within the arena or the state block, at multiples of 64 bytes.
 /// 3. Buffers of the arena that are alive at the same step do not overlap.
-/// 4. A step reads a buffer of the arena only after steps have written all of its channels; of a buffer with a halo,
-///    only after the halo was cleared.
+/// 4. A step reads a buffer of the arena only after steps have written all channels of all of its images; of a buffer
+///    with a halo, only after the halo was cleared.
 /// 5. A part of a buffer lies in it, pixel in pixel: whole images, or some channels of them, in the same halo.
 /// 6. What a step writes it does not read or write as another part of the same buffer.
 /// 7. The operands of convolutions are channels-last, in a halo at least as wide as the taps reach.
-/// 8. Only operations that take something along have an epilogue. It has all operands that its steps read, of the shape of the result or one element a channel.
+/// 8. Only operations that take something along have an epilogue. It has all operands that its steps read, of the shape
+///    of the result or one element a channel.
+/// 9. A stack's groups do the same, in as many steps, one after the other, each with its part of every tensor.
 pub fn verify(plan: &Plan) -> Result<(), Vec<String>> {
     let mut errors = Vec::new();
     names(plan, &mut errors);
     places(plan, &mut errors);
     order(plan, &mut errors);
+    stacks(plan, &mut errors);
     for step in &plan.steps {
         apart(plan, step, &mut errors);
         halos(plan, step, &mut errors);
@@ -50,6 +53,7 @@ fn places(plan: &Plan, errors: &mut Vec<String>) {
             let whole = &plan.buffers[part.whole.0 as usize];
             let place = match (whole.place, buffer.place) {
                 (Place::Arena(a), Place::Arena(b)) | (Place::State(a), Place::State(b)) => b.checked_sub(a),
+                (Place::Port(a), Place::Port(b)) => (a == b).then_some(part.bytes),
                 _ => None,
             };
             let end = part.bytes + buffer.len() * buffer.element_bytes();
@@ -103,6 +107,12 @@ impl Extent {
         }
     }
 
+    /// Its images' channels, of a whole with so many.
+    fn planes(&self, channels: usize) -> impl Iterator<Item = usize> + use<> {
+        let own = self.channels.clone();
+        self.images.clone().flat_map(move |image| own.clone().map(move |channel| image * channels + channel))
+    }
+
     fn meets(&self, other: &Extent) -> bool {
         let meet = |a: &Range<usize>, b: &Range<usize>| a.start < b.end && b.start < a.end;
         meet(&self.images, &other.images) && meet(&self.channels, &other.channels)
@@ -137,8 +147,9 @@ fn apart(plan: &Plan, step: &Step, errors: &mut Vec<String>) {
 }
 
 fn order(plan: &Plan, errors: &mut Vec<String>) {
-    // By channel, of each whole buffer.
-    let mut made: Vec<Vec<bool>> = plan.buffers.iter().map(|b| vec![false; Extent::of(b).channels.len()]).collect();
+    // By image and channel, of each whole buffer.
+    let extents: Vec<Extent> = plan.buffers.iter().map(Extent::of).collect();
+    let mut made: Vec<Vec<bool>> = extents.iter().map(|e| vec![false; e.images.end * e.channels.end]).collect();
     let mut cleared = vec![false; plan.buffers.len()];
     for step in &plan.steps {
         for &id in &step.inputs {
@@ -148,8 +159,8 @@ fn order(plan: &Plan, errors: &mut Vec<String>) {
                 buffer.layout,
                 Layout::Rows | Layout::ChannelsLast(Halo { top: 0, bottom: 0, left: 0, right: 0 })
             );
-            let channels = Extent::of(&plan.buffers[id.0 as usize]).channels;
-            let whole_there = made[whole as usize].get(channels).is_some_and(|made| made.iter().all(|made| *made));
+            let mut planes = extents[id.0 as usize].planes(extents[whole as usize].channels.end);
+            let whole_there = planes.all(|plane| made[whole as usize].get(plane) == Some(&true));
             if matches!(buffer.place, Place::Arena(_)) && !(whole_there && (cleared[whole as usize] || !framed)) {
                 let name = &plan.buffers[id.0 as usize].name;
                 errors.push(format!("step {} reads {name} before it is whole", step.name));
@@ -160,13 +171,57 @@ fn order(plan: &Plan, errors: &mut Vec<String>) {
             match step.work {
                 Work::ClearHalo => cleared[whole as usize] = true,
                 _ => {
-                    let channels = written(plan, step, id).channels;
-                    if let Some(made) = made[whole as usize].get_mut(channels) {
-                        made.fill(true);
+                    let channels = extents[whole as usize].channels.end;
+                    for plane in written(plan, step, id).planes(channels) {
+                        if let Some(made) = made[whole as usize].get_mut(plane) {
+                            *made = true;
+                        }
                     }
                 }
             }
         }
+    }
+}
+
+fn stacks(plan: &Plan, errors: &mut Vec<String>) {
+    let mut end = 0;
+    for stack in &plan.stacks {
+        let Some(steps) = plan.steps.get(stack.steps.clone()).filter(|_| stack.steps.start >= end) else {
+            errors.push("a stack of steps that are not the plan's, or another stack's".to_owned());
+            continue;
+        };
+        end = stack.steps.end;
+        let body = steps.len() / stack.groups.max(1);
+        if body * stack.groups != steps.len() || body == 0 {
+            errors.push(format!("{} steps in {} groups", steps.len(), stack.groups));
+            continue;
+        }
+        for (i, step) in steps.iter().enumerate().skip(body) {
+            let (first, group) = (&steps[i % body], i / body);
+            let pairs = || first.inputs.iter().zip(&step.inputs).chain(first.outputs.iter().zip(&step.outputs));
+            let alike = first.work == step.work
+                && (first.inputs.len(), first.outputs.len()) == (step.inputs.len(), step.outputs.len())
+                && pairs().all(|(a, b)| stands_for(plan, stack.images, *a, *b, group));
+            if !alike {
+                errors.push(format!("step {} does other work than {}", step.name, first.name));
+            }
+        }
+    }
+}
+
+/// Whether buffer `b` is to a group of a stack what `a` is to the first: the same, another like it, or its images of what
+/// `a` is the first images of.
+fn stands_for(plan: &Plan, images: usize, a: BufferId, b: BufferId, group: usize) -> bool {
+    let buffer = |id: BufferId| &plan.buffers[id.0 as usize];
+    let alike = buffer(a).dims == buffer(b).dims && buffer(a).layout == buffer(b).layout;
+    match (buffer(a).part_of, buffer(b).part_of) {
+        (Some(a_part), Some(b_part)) if a_part.whole == b_part.whole => {
+            let (first, own) = (Extent::of(buffer(a)), Extent::of(buffer(b)));
+            let rows = buffer(a).layout == Layout::Rows;
+            let moved = a_part.bytes + group * buffer(a).strides()[0] * images * buffer(a).element_bytes();
+            alike && b_part.bytes == moved && (rows || first.channels == own.channels)
+        }
+        _ => a == b || alike,
     }
 }
 

@@ -62,6 +62,7 @@ pub fn run_compiled(kernel: &Kernel, buffers: &mut [Memory], target: &Target) {
             inputs: (0..globals.len() as u32).map(BufferId).collect(),
             outputs: Vec::new(),
         }],
+        stacks: Vec::new(),
         not_fused: Vec::new(),
         arena_bytes: 0,
         state_bytes: 0,

@@ -121,6 +121,8 @@ pub enum Images {
 pub struct Extent {
     /// Images.
     pub batch: usize,
+    /// Such batches, one after the other: the weights are in a cache for all but the first.
+    pub times: usize,
     /// Channels read.
     pub inner: usize,
     /// Channels made.
@@ -158,10 +160,10 @@ fn weight_cost(target: &Target, count: f64) -> f64 {
 impl Winograd {
     /// The cheapest, if it is cheaper than the definition or `anyway`.
     pub fn choose(target: &Target, extent: &Extent, anyway: bool) -> Option<Winograd> {
-        let Extent { batch, inner, outer, result, taps, groups, definition, .. } = *extent;
+        let Extent { batch, times, inner, outer, result, taps, groups, definition, .. } = *extent;
         // Vectors run over channels: few channels waste lanes.
         let lanes = |channels: usize| (channels / groups).next_multiple_of(target.lanes) * groups;
-        let pixels = (batch * result[0] * result[1]) as f64;
+        let pixels = (times * batch * result[0] * result[1]) as f64;
         let weights = (lanes(outer) * (inner / groups)) as f64;
         let direct_weights = (lanes(outer) * definition) as f64;
         let direct = direct_weights * weight_cost(target, pixels);
@@ -180,7 +182,7 @@ impl Winograd {
                 + lanes(outer) as f64 * (one_way(points, outputs) + area);
             for mosaic in extent.mosaics(outputs) {
                 let tiles = extent.tiles(&mosaic, outputs);
-                let count = (batch / mosaic.count() * tiles[0] * tiles[1]) as f64;
+                let count = (times * (batch / mosaic.count()) * tiles[0] * tiles[1]) as f64;
                 let cost = area * weights * weight_cost(target, count) + TRANSFORM_COST * count * transforms;
                 if cost < best.0 {
                     let form = Winograd { outputs, taps, tiles, mosaic, groups, division: Division::Channels };
