@@ -7,7 +7,7 @@
 //! - The operands of a concatenation of images are made in their places in it, and slices of images are parts of them
 //!   (see [`views`](super::views)).
 //! - An operation that updates a state writes it in place if nothing reads the old contents later.
-//! - Runs of image operations are done for some images at a time (see [`walk`](super::walk)).
+//! - Runs of image operations are done for some images at a time (see [`super::walk`]).
 
 use super::arena;
 use super::convolution::{Algorithm, Filtered, Method, method, wanted_halos};
