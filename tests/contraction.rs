@@ -326,15 +326,15 @@ fn matrix_products() {
                 for way in 0..if transposed { 8 } else { 0 } {
                     let [transposed, packs, turned] = [way & 1 > 0, way & 2 > 0, way & 4 > 0];
                     let epilogue = vec![Epilogue::Bias, Epilogue::Relu];
-                    let work = MatMulWork { transposed, packed: packs, turned, tile, epilogue };
+                    let work = MatMulWork { transposed, packed: packs, turned, tile, epilogue, update: None };
                     let left = if transposed { [k, m] } else { [m, k] };
                     let right = if packs { Tensor::rows(&[packed_len]) } else { Tensor::rows(&[k, n]) };
                     let (dims, expected) =
                         if turned { ([n, m], transpose(&product, m)) } else { ([m, n], product.clone()) };
                     let expected: Vec<f32> =
                         expected.iter().enumerate().map(|(at, y)| (y + bias[at % dims[1]]).max(0.0)).collect();
-                    let tensors = [&Tensor::rows(&left), &right, &Tensor::rows(&dims)];
-                    let kernel = matmul(&target, "matmul", &work, tensors, &[Tensor::rows(&[dims[1]])]);
+                    let [bias_of, result] = [&dims[1..], &dims[..]].map(|dims| [Tensor::rows(dims)]);
+                    let kernel = matmul(&target, "matmul", &work, [&Tensor::rows(&left), &right], &bias_of, &result);
                     let memory = [
                         Memory::F32(if transposed { transpose(&a, m) } else { a.clone() }),
                         Memory::F32(if packs { packed.clone() } else { b.clone() }),

@@ -110,6 +110,11 @@ fn damaged_plans_are_refused() {
         plan.steps.iter_mut().find(biased).unwrap().inputs.pop();
     });
     assert!(found.contains("other operands than its epilogue"), "{found}");
+    let found = damaged(|plan| {
+        let updates = |s: &&mut netc::plan::Step| s.name == "fc8_matmul_3";
+        plan.steps.iter_mut().find(updates).unwrap().outputs.reverse();
+    });
+    assert!(found.contains("does not write over the states that it updates"), "{found}");
 }
 
 #[test]

@@ -116,8 +116,8 @@ fn kernel(step: &Step, operands: &Operands, target: &Target) -> Kernel {
         (Work::PackMatrix { transposed, columns }, [matrix], [_]) => {
             Some(schedule::pack::pack_matrix(lanes, name, matrix, *transposed, *columns))
         }
-        (Work::MatMul(work), [left, right, operands @ ..], [y]) => {
-            Some(schedule::matmul::matmul(target, name, work, [left, right, y], operands))
+        (Work::MatMul(work), [left, right, operands @ ..], [_, ..]) => {
+            Some(schedule::matmul::matmul(target, name, work, [left, right], operands, outputs))
         }
         _ => None,
     };

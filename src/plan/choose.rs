@@ -293,7 +293,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The state that a result can be written to directly.
-    fn state_place(&self, head: NodeId, node: NodeId, value: ValueId) -> Option<Place> {
+    pub(super) fn state_place(&self, head: NodeId, node: NodeId, value: ValueId) -> Option<Place> {
         let (state, _) = self.graph.updates.iter().find(|(_, v)| *v == value)?;
         let old = self.graph.states[state.0 as usize].value;
         let free = match old {
@@ -424,6 +424,12 @@ impl<'a> Planner<'a> {
     pub(super) fn fused_result(&mut self, head: NodeId, last: NodeId) -> BufferId {
         let value = self.graph.nodes[last.0 as usize].outputs[0];
         self.result_at(head, last, value)
+    }
+
+    /// All results of `last`, made where `head` stands.
+    pub(super) fn fused_results(&mut self, head: NodeId, last: NodeId) -> Vec<BufferId> {
+        let node = &self.graph.nodes[last.0 as usize];
+        node.outputs.iter().map(|&value| self.result_at(head, last, value)).collect()
     }
 
     fn finish(mut self) -> Plan {

@@ -161,7 +161,7 @@ impl Planner<'_> {
     }
 
     fn direct_conv(&mut self, id: NodeId, node: &Node, geometry: &ConvGeometry, name: &str, backward: bool) {
-        let Fusion { last, epilogue, operands, layers } = self.fuse(id);
+        let Fusion { last, epilogue, operands, layers, .. } = self.fuse(id);
         let (result, weights) = (self.shape(node.outputs[0]), self.shape(node.inputs[1]));
         let kernel = [weights[2], weights[3]];
         let groups = geometry.groups;
@@ -188,7 +188,7 @@ impl Planner<'_> {
     }
 
     fn filtered_conv(&mut self, id: NodeId, node: &Node, filtered: &Filtered, name: &str, backward: bool) {
-        let Fusion { last, epilogue, operands, layers } = self.fuse(id);
+        let Fusion { last, epilogue, operands, layers, .. } = self.fuse(id);
         let Filtered { form, phases, before } = *filtered;
         let (result, weights) = (self.shape(node.outputs[0]), self.shape(node.inputs[1]));
         let read = if backward { self.shape(node.inputs[0]) } else { result };

@@ -10,12 +10,19 @@
 //!    addition along.
 //!
 //! Then the same holds of the operation's own result, and so on. The kernel of a response normalisation takes the
-//! max-pooling of its result along, if rule 2 holds and the windows are small enough (see [`rows`](super::rows)). Where a
-//! rule is broken, the plan says which ([`NotFused`]).
+//! max-pooling of its result along, if rule 2 holds and the windows are small enough (see [`rows`](super::rows)).
+//!
+//! The product that makes a parameter's gradient takes the optimizer's step along ([`Update`]), as the last: each element
+//! is used as soon as it is known, and the gradient is nowhere in memory. For that,
+//!
+//! 4. every result of the step is written in place of the state that it follows: no operation behind the product reads
+//!    what was there before.
+//!
+//! Where a rule is broken, the plan says which ([`NotFused`]).
 
 use super::choose::{Planner, step_name};
 use super::{BufferId, Work};
-use crate::graph::{Def, Node, NodeId, Op, ValueId};
+use crate::graph::{Adam, Def, Node, NodeId, Op, Sgd, ValueId};
 use std::fmt::{self, Display, Formatter};
 
 /// What happens to an element of a result before it is stored.
@@ -40,6 +47,46 @@ pub enum Reach {
     Channel,
     /// The one in its place, of the result's shape.
     Element,
+    /// The only one.
+    Single,
+}
+
+/// What becomes of the element of a parameter, and of what the optimizer keeps for it, when its gradient is known.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Update {
+    /// [`Op::SgdUpdate`].
+    Sgd(Sgd),
+    /// [`Op::AdamUpdate`].
+    Adam(Adam),
+}
+
+impl Update {
+    /// The operation, if it is one.
+    pub fn of(op: &Op) -> Option<Update> {
+        match op {
+            Op::SgdUpdate(sgd) => Some(Update::Sgd(*sgd)),
+            Op::AdamUpdate(adam) => Some(Update::Adam(*adam)),
+            _ => None,
+        }
+    }
+
+    /// The operands beside the gradient, with their names. Those that are read element by element are the parameter and
+    /// what is kept for it: the results take their places, in this order.
+    pub fn operands(&self) -> &'static [(&'static str, Reach)] {
+        const W: (&str, Reach) = ("w", Reach::Element);
+        const V: (&str, Reach) = ("v", Reach::Element);
+        const LR: (&str, Reach) = ("lr", Reach::Single);
+        match self {
+            Update::Sgd(sgd) if sgd.momentum == 0.0 => &[W, LR],
+            Update::Sgd(_) => &[W, V, LR],
+            Update::Adam(_) => &[W, ("m", Reach::Element), V, ("c1", Reach::Single), ("c2", Reach::Single), LR],
+        }
+    }
+
+    /// The names of what it changes.
+    pub fn states(&self) -> impl Iterator<Item = &'static str> {
+        self.operands().iter().filter(|(_, reach)| *reach == Reach::Element).map(|(name, _)| *name)
+    }
 }
 
 impl Epilogue {
@@ -77,6 +124,8 @@ pub enum Reason {
     Later(String),
     /// Its windows hold too many rows of the result in between to keep them, or to share the work out.
     Windows,
+    /// It would be written over what is read later, or is no state.
+    Over(String),
     /// Kernels of the operation before it take nothing along that it could be.
     Alone(&'static str),
 }
@@ -88,6 +137,7 @@ impl Display for Reason {
             Reason::Kept => write!(f, "its result is kept"),
             Reason::Later(value) => write!(f, "%{value} is made later"),
             Reason::Windows => write!(f, "its windows are too high"),
+            Reason::Over(value) => write!(f, "%{value} cannot be written where its state is"),
             Reason::Alone(op) => write!(f, "{op} takes nothing like it along"),
         }
     }
@@ -104,13 +154,33 @@ pub(super) struct Fusion<'a> {
     pub last: NodeId,
     /// What it does to each element.
     pub epilogue: Vec<Epilogue>,
-    /// What that reads.
+    /// What becomes of the states that the result is the gradient of, at last.
+    pub update: Option<Update>,
+    /// What both read.
     pub operands: Vec<BufferId>,
     /// Layers of all operations that it does.
     pub layers: Vec<&'a str>,
 }
 
+/// An operation as the end of a kernel.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    /// It changes the element.
+    Change(Epilogue),
+    /// The element is a gradient that states follow.
+    Update(Update),
+}
+
 /// An operation as the end of the kernel that makes `x`, and what else it reads; none if it cannot be one.
+fn as_end(node: &Node, x: ValueId) -> Option<(End, Vec<ValueId>)> {
+    if let (Some(update), [w, g, others @ ..]) = (Update::of(&node.op), &node.inputs[..]) {
+        let others = std::iter::once(w).chain(others).copied().collect();
+        return (*g == x).then_some((End::Update(update), others));
+    }
+    let (epilogue, others) = as_epilogue(node, x)?;
+    Some((End::Change(epilogue), others))
+}
+
 fn as_epilogue(node: &Node, x: ValueId) -> Option<(Epilogue, Vec<ValueId>)> {
     match (&node.op, &node.inputs[..]) {
         (Op::AddBias, [changed, bias]) if *changed == x => Some((Epilogue::Bias, vec![*bias])),
@@ -130,10 +200,11 @@ impl<'a> Planner<'a> {
     pub(super) fn fuse(&mut self, head: NodeId) -> Fusion<'a> {
         let graph = self.graph;
         let layer = graph.nodes[head.0 as usize].layer.as_str();
-        let mut fusion = Fusion { last: head, epilogue: Vec::new(), operands: Vec::new(), layers: vec![layer] };
-        loop {
+        let mut fusion =
+            Fusion { last: head, epilogue: Vec::new(), update: None, operands: Vec::new(), layers: vec![layer] };
+        while fusion.update.is_none() {
             let result = graph.nodes[fusion.last.0 as usize].outputs[0];
-            let Some((next, step, others)) = self.next(head, result) else { return fusion };
+            let Some((next, end, others)) = self.next(head, result) else { break };
             let node = &graph.nodes[next.0 as usize];
             let operands = match (&node.op, &others[..]) {
                 (Op::BatchNormInfer { epsilon }, [gamma, beta, mean, variance]) => {
@@ -142,12 +213,16 @@ impl<'a> Planner<'a> {
                 }
                 _ => others.iter().map(|v| self.operand(*v)).collect(),
             };
-            fusion.epilogue.push(step);
+            match end {
+                End::Change(step) => fusion.epilogue.push(step),
+                End::Update(update) => fusion.update = Some(update),
+            }
             fusion.operands.extend(operands);
             fusion.layers.push(&node.layer);
             fusion.last = next;
             self.fused.insert(next, head);
         }
+        fusion
     }
 
     /// An operation by its own schedule, and what its kernel takes along.
@@ -165,12 +240,16 @@ impl<'a> Planner<'a> {
     }
 
     /// The operation that alone reads `result` and can be done before it is stored; those that cannot are remembered.
-    fn next(&mut self, head: NodeId, result: ValueId) -> Option<(NodeId, Epilogue, Vec<ValueId>)> {
+    fn next(&mut self, head: NodeId, result: ValueId) -> Option<(NodeId, End, Vec<ValueId>)> {
         let mut found = None;
         for reader in self.readers[result.0 as usize].clone() {
-            let Some((step, others)) = as_epilogue(&self.graph.nodes[reader.0 as usize], result) else { continue };
-            match self.obstacle(head, result, &others) {
-                None => found = Some((reader, step, others)),
+            let Some((end, others)) = as_end(&self.graph.nodes[reader.0 as usize], result) else { continue };
+            let refused = match end {
+                End::Change(_) => None,
+                End::Update(_) => self.no_update(head, reader),
+            };
+            match self.obstacle(head, result, &others).or(refused) {
+                None => found = Some((reader, end, others)),
                 Some(reason) => {
                     self.refused.insert((head, reader), reason);
                 }
@@ -188,6 +267,16 @@ impl<'a> Planner<'a> {
             1 => others.iter().find(later).map(|v| Reason::Later(graph.values[v.0 as usize].name.clone())),
             times => Some(Reason::Read(times)),
         }
+    }
+
+    /// Why the kernel of `head` does not change the states that `end` updates.
+    fn no_update(&self, head: NodeId, end: NodeId) -> Option<Reason> {
+        let [op, node] = [head, end].map(|node| &self.graph.nodes[node.0 as usize]);
+        if !matches!(op.op, Op::MatMul { .. }) {
+            return Some(Reason::Alone(op.op.mnemonic()));
+        }
+        let over = node.outputs.iter().find(|v| self.state_place(head, end, **v).is_none())?;
+        Some(Reason::Over(self.graph.values[over.0 as usize].name.clone()))
     }
 
     /// What batch normalisation with given statistics multiplies each channel by.
@@ -211,7 +300,7 @@ impl<'a> Planner<'a> {
             for (i, &x) in node.inputs.iter().enumerate() {
                 let Def::Node(maker, _) = graph.values[x.0 as usize].def else { continue };
                 let pools = matches!((&graph.nodes[maker.0 as usize].op, &node.op), (Op::Lrn(_), Op::MaxPool(_)));
-                if node.inputs[..i].contains(&x) || !(pools || as_epilogue(node, x).is_some()) {
+                if node.inputs[..i].contains(&x) || !(pools || as_end(node, x).is_some()) {
                     continue;
                 }
                 let head = self.fused.get(&maker).copied().unwrap_or(maker);

@@ -22,7 +22,7 @@ mod winograd;
 pub use choose::{plan, state_layout};
 pub use convolution::Algorithm;
 use convolution::forward_halo;
-pub use fuse::{Epilogue, NotFused, Reach, Reason, takes_along};
+pub use fuse::{Epilogue, NotFused, Reach, Reason, Update, takes_along};
 pub use prepare::{PREPARE, plans};
 pub use taps::{TapRule, input_grad_halo};
 pub use tile::{PackedWeights, Tile, balanced, odd_lines};
@@ -253,7 +253,7 @@ pub enum Work {
         /// Columns in a block.
         columns: usize,
     },
-    /// Matrix product: (left, right, epilogue operands…) → (y).
+    /// Matrix product: (left, right, epilogue operands…, update operands…) → (y), or the states updated in place.
     MatMul(MatMulWork),
 }
 
@@ -339,6 +339,8 @@ pub struct MatMulWork {
     pub tile: Tile,
     /// What happens to each element before it is stored.
     pub epilogue: Vec<Epilogue>,
+    /// What is stored, if the result is a gradient that states follow at once.
+    pub update: Option<Update>,
 }
 
 impl Buffer {

@@ -13,7 +13,7 @@ use crate::graph::{Def, Node, NodeId, ValueId};
 impl Planner<'_> {
     /// The product a·b, operands transposed as marked.
     pub(super) fn product(&mut self, id: NodeId, node: &Node, [transpose_a, transpose_b]: [bool; 2], name: &str) {
-        let Fusion { last, epilogue, operands, layers } = self.fuse(id);
+        let Fusion { last, epilogue, update, operands, layers } = self.fuse(id);
         let [a, b] = [node.inputs[0], node.inputs[1]];
         let [height, width] = [self.shape(node.outputs[0])[0], self.shape(node.outputs[0])[1]];
         let depth = self.shape(a)[usize::from(!transpose_a)];
@@ -29,9 +29,9 @@ impl Planner<'_> {
         }
         inputs.extend(operands);
         let macs = (height * width * depth) as u64;
-        let output = self.fused_result(id, last);
-        let work = Work::MatMul(MatMulWork { transposed: transpose_a, packed, turned, tile, epilogue });
-        self.step(name, &layers, [macs, macs], work, inputs, vec![output]);
+        let outputs = self.fused_results(id, last);
+        let work = Work::MatMul(MatMulWork { transposed: transpose_a, packed, turned, tile, epilogue, update });
+        self.step(name, &layers, [macs, macs], work, inputs, outputs);
     }
 
     /// A step that packs a matrix of so many columns and rows or, `transposed`, rows and columns.

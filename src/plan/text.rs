@@ -2,8 +2,8 @@
 //! the steps of the first group; those of the others do the same, in the same places, for their images.
 
 use super::{
-    Buffer, BufferId, Division, Elsewhere, Epilogue, Halo, Images, Layout, Place, Plan, Stack, Step, Tile, Winograd,
-    Work,
+    Buffer, BufferId, Division, Elsewhere, Epilogue, Halo, Images, Layout, Place, Plan, Stack, Step, Tile, Update,
+    Winograd, Work,
 };
 use std::fmt::Write;
 
@@ -117,6 +117,11 @@ pub fn work(work: &Work) -> String {
         });
         names.collect::<String>()
     };
+    let then = |update: &Option<Update>| match update {
+        Some(Update::Sgd(_)) => " + sgd",
+        Some(Update::Adam(_)) => " + adam",
+        None => "",
+    };
     match work {
         Work::Op(op) => op.mnemonic().to_owned(),
         Work::Then { op, epilogue } => format!("{}{}", op.mnemonic(), after(epilogue)),
@@ -164,7 +169,7 @@ pub fn work(work: &Work) -> String {
             let right = if w.packed { "packed b" } else { "b" };
             let product = format!("{left}·{right}");
             let product = if w.turned { format!("({product})ᵀ") } else { product };
-            format!("matmul {product} [{}]{}", tile(&w.tile), after(&w.epilogue))
+            format!("matmul {product} [{}]{}{}", tile(&w.tile), after(&w.epilogue), then(&w.update))
         }
     }
 }

@@ -14,7 +14,8 @@ use std::ops::Range;
 /// 6. What a step writes it does not read or write as another part of the same buffer.
 /// 7. The operands of convolutions are channels-last, in a halo at least as wide as the taps reach.
 /// 8. Only operations that take something along have an epilogue. It has all operands that its steps read, of the shape
-///    of the result or one element a channel.
+///    of the result or one element a channel; an update, what it reads behind them, and it writes over each state that
+///    it reads.
 /// 9. A stack's groups do the same, in as many steps, one after the other, each with its part of every tensor.
 pub fn verify(plan: &Plan) -> Result<(), Vec<String>> {
     let mut errors = Vec::new();
@@ -268,21 +269,22 @@ fn halos(plan: &Plan, step: &Step, errors: &mut Vec<String>) {
 }
 
 fn epilogues(plan: &Plan, step: &Step, errors: &mut Vec<String>) {
-    let steps = match &step.work {
-        Work::Conv(work) | Work::ConvInputGrad(work) => &work.epilogue,
-        Work::Winograd(work) | Work::WinogradProduct(work) => &work.epilogue,
-        Work::MatMul(work) => &work.epilogue,
-        Work::Then { epilogue, .. } => epilogue,
+    let (steps, update) = match &step.work {
+        Work::Conv(work) | Work::ConvInputGrad(work) => (&work.epilogue, None),
+        Work::Winograd(work) | Work::WinogradProduct(work) => (&work.epilogue, None),
+        Work::MatMul(work) => (&work.epilogue, work.update),
+        Work::Then { epilogue, .. } => (epilogue, None),
         _ => return,
     };
+    let updated: &[(&str, Reach)] = update.as_ref().map_or(&[], |update| update.operands());
     let dims = |id: &BufferId| plan.buffers[id.0 as usize].dims.as_slice();
     let Some(result) = step.outputs.first().map(dims) else { return };
-    let wanted: Vec<&[usize]> = steps
-        .iter()
-        .flat_map(|step| step.operands())
+    let read = steps.iter().flat_map(|step| step.operands()).chain(updated);
+    let wanted: Vec<&[usize]> = read
         .map(|(_, reach)| match reach {
             Reach::Channel => &result[1..2],
             Reach::Element => result,
+            Reach::Single => &[],
         })
         .collect();
     let before = match &step.work {
@@ -294,6 +296,11 @@ fn epilogues(plan: &Plan, step: &Step, errors: &mut Vec<String>) {
         _ => 2,
     };
     if !wanted.into_iter().eq(step.inputs.iter().skip(before).map(dims)) {
-        errors.push(format!("step {} has other operands than its epilogue reads", step.name));
+        return errors.push(format!("step {} has other operands than its epilogue reads", step.name));
+    }
+    let states = updated.iter().zip(&step.inputs[step.inputs.len() - updated.len()..]);
+    let states = states.filter(|((_, reach), _)| *reach == Reach::Element).map(|(_, state)| state);
+    if !updated.is_empty() && !states.eq(&step.outputs) {
+        errors.push(format!("step {} does not write over the states that it updates", step.name));
     }
 }

@@ -1,9 +1,11 @@
-//! What happens to an element of a result before it is stored, to the bit what the operations would do by themselves.
+//! What happens to an element of a result before it is stored, to the bit what the operations would do by themselves, and
+//! where it goes.
 
 use super::Tensor;
+use super::update::{step, updated};
 use crate::kernel::build::{Builder, View};
 use crate::kernel::{Access, Binary, Compare, Expr, Index};
-use crate::plan::{Epilogue, Reach};
+use crate::plan::{Epilogue, Update};
 
 /// The steps of an epilogue, and the tensors that they read, in order.
 #[derive(Debug, Clone, Copy)]
@@ -34,10 +36,7 @@ impl Then<'_> {
                 let Some(tensor) = operands.next() else {
                     panic!("bug in netc: the epilogue {:?} lacks an operand", self.steps);
                 };
-                let mut over = match reach {
-                    Reach::Channel => tensor.by_channel(dims),
-                    Reach::Element => tensor.clone(),
-                };
+                let mut over = tensor.reached(*reach, dims);
                 over.dims.resize(dims.len(), 1);
                 over.strides.resize(dims.len(), 0);
                 (*name, over)
@@ -79,6 +78,51 @@ impl Finish {
     /// What becomes of a value, given the elements of the operands in its place.
     pub fn of(&self, value: Expr, elements: impl IntoIterator<Item = Expr>) -> Expr {
         Then { steps: &self.steps, operands: &[] }.of(value, elements)
+    }
+}
+
+/// Where a result goes: into a tensor or, being a gradient, into the states that follow it at once.
+#[derive(Debug, Clone)]
+pub(super) struct Destination {
+    update: Option<Update>,
+    /// What the update reads, over the shape of the result.
+    reads: Vec<View>,
+    results: Vec<View>,
+}
+
+impl Destination {
+    /// Declares what the update reads, then the results, all of one shape.
+    pub fn declare(b: &mut Builder, update: Option<Update>, operands: &[Tensor], results: &[Tensor]) -> Destination {
+        let names = update.iter().flat_map(|update| update.operands()).zip(operands);
+        let dims = results.first().map_or(&[][..], |result| &result.dims);
+        let reads = names.map(|((name, reach), x)| x.reached(*reach, dims).declare(b, name, Access::Read)).collect();
+        let names: Vec<String> = match &update {
+            Some(update) => update.states().map(updated).collect(),
+            None => vec!["y".to_owned()],
+        };
+        let results = names.iter().zip(results).map(|(name, y)| y.declare(b, name, Access::Write)).collect();
+        Destination { update, reads, results }
+    }
+
+    /// The states that an update changes.
+    pub fn states(&self) -> &[View] {
+        &self.reads[..if self.update.is_some() { self.results.len() } else { 0 }]
+    }
+
+    /// Stores the value at `coordinates`, or what follows from it.
+    pub fn store(&self, b: &mut Builder, value: Expr, coordinates: &[Index]) {
+        let values = match &self.update {
+            None => vec![value],
+            Some(update) => {
+                let g = b.bind(value);
+                let reads = self.reads.iter().map(|x| b.bind(Expr::load(x.buffer, x.at(coordinates))));
+                let reads: Vec<Expr> = reads.collect();
+                step(b, update, g, &reads)
+            }
+        };
+        for (result, value) in self.results.iter().zip(values) {
+            b.store(result.buffer, result.at(coordinates), value);
+        }
     }
 }
 

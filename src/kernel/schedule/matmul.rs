@@ -4,10 +4,13 @@
 //! it brings what the block needs of a chunk side by side into scratch, where it stays in a cache while every tile of
 //! the block adds its products. A packed right operand is read where it is: from start to end if one tile is as high as
 //! the block, so that there is one chunk. The order of a sum depends on shapes alone.
+//!
+//! Where the product is a gradient that states follow, the complete sums of a block stay in scratch until the states are
+//! updated by them. What that reads of the states is asked for while the last chunk is multiplied.
 
 use super::Tensor;
 use super::contraction::{Sums, Tiles};
-use super::epilogue::{Finish, Then};
+use super::epilogue::{Destination, Finish, Then};
 use crate::kernel::build::{Builder, View};
 use crate::kernel::{Access, BufferId, DType, Expr, Index, Kernel, LoopKind};
 use crate::plan::{MatMulWork, balanced, odd_lines};
@@ -28,35 +31,39 @@ const FEW: usize = 4;
 /// Blocks that a product has at least, for threads to share, if it is large enough.
 const BLOCKS: usize = 32;
 
-/// y = left·right or its transpose, then the epilogue.
+/// left·right or its transpose, then the epilogue; stored, or followed by an update of states.
 pub fn matmul(
     target: &Target,
     name: &str,
     work: &MatMulWork,
-    [left, right, y]: [&Tensor; 3],
+    [left, right]: [&Tensor; 2],
     operands: &[Tensor],
+    results: &[Tensor],
 ) -> Kernel {
     let columns = work.tile.columns();
-    let [height, width] = if work.turned { [y.dims[1], y.dims[0]] } else { [y.dims[0], y.dims[1]] };
+    let dims = &results[0].dims;
+    let [height, width] = if work.turned { [dims[1], dims[0]] } else { [dims[0], dims[1]] };
     let depth = left.dims[usize::from(!work.transposed)];
     let blocks = Blocks::choose(work, height, width, depth);
     let mut b = Builder::new(name, target.lanes);
     let left = left.declare(&mut b, "a", Access::Read);
     let right = right.declare(&mut b, "b", Access::Read);
-    let finish = Then { steps: &work.epilogue, operands }.declare(&mut b, &y.dims);
-    let y = y.declare(&mut b, "y", Access::Write);
+    let (operands, updating) = operands.split_at(work.epilogue.iter().map(|step| step.operands().len()).sum());
+    let finish = Then { steps: &work.epilogue, operands }.declare(&mut b, dims);
+    let destination = Destination::declare(&mut b, work.update, updating, results);
     let longest = depth.div_ceil(blocks.chunks);
     // Rows an odd number of cache lines apart do not contend for the same places of a cache.
     let pitch = odd_lines(if work.transposed { blocks.rows } else { longest });
     let copied = if work.transposed { longest } else { blocks.rows } * pitch;
+    let partial = blocks.chunks > 1 || work.update.is_some();
     let scratch = Scratch {
         left: blocks.copies_left.then(|| b.scratch("left", DType::F32, copied)),
         right: (!work.packed).then(|| b.scratch("panels", DType::F32, longest * blocks.panels * columns)),
-        partial: (blocks.chunks > 1).then(|| b.scratch("partial", DType::F32, blocks.rows * blocks.panels * columns)),
+        partial: partial.then(|| b.scratch("partial", DType::F32, blocks.rows * blocks.panels * columns)),
         spill: (!width.is_multiple_of(columns)).then(|| b.scratch("spill", DType::F32, (work.tile.rows + 1) * columns)),
         pitch,
     };
-    let product = Product { work, left, right, y, finish, scratch, blocks, width, depth };
+    let product = Product { work, left, right, destination, finish, scratch, blocks, width, depth };
     let (whole, rest) = (height / blocks.rows, height % blocks.rows);
     let whole_tiles = (whole > 0).then(|| Tiles::declare(&mut b, work.tile, blocks.rows));
     let rest_tiles = (rest > 0).then(|| Tiles::declare(&mut b, work.tile, rest));
@@ -138,8 +145,8 @@ struct Product<'a> {
     work: &'a MatMulWork,
     left: View,
     right: View,
-    y: View,
     finish: Finish,
+    destination: Destination,
     scratch: Scratch,
     blocks: Blocks,
     width: usize,
@@ -159,6 +166,17 @@ struct Chunk<'a> {
     len: usize,
     first: bool,
     last: bool,
+}
+
+/// The cache lines of each state that a tile asks for.
+#[derive(Debug, Clone, Copy)]
+struct Asks {
+    /// How many.
+    lines: usize,
+    /// Of them, a step of the sum.
+    each: usize,
+    /// Steps of the sum that ask.
+    steps: usize,
 }
 
 impl Product<'_> {
@@ -205,9 +223,38 @@ impl Product<'_> {
         self.copy_right(b, chunk);
         let whole = Index::from(1usize);
         if chunk.panels == whole {
-            return self.panel(b, tiles, chunk, &Index::Const(0));
+            self.panel(b, tiles, chunk, &Index::Const(0));
+        } else {
+            b.serial("panel", chunk.panels.clone(), |b, panel| self.panel(b, tiles, chunk, &panel));
         }
-        b.serial("panel", chunk.panels.clone(), |b, panel| self.panel(b, tiles, chunk, &panel));
+        if let (Some(partial), Some(_), true) = (self.scratch.partial, self.work.update, chunk.last) {
+            self.update(b, chunk, partial);
+        }
+    }
+
+    /// Updates the states by the complete sums of a block, row by row: rows of tiles are too short for a memory.
+    fn update(&self, b: &mut Builder, chunk: &Chunk, sums: BufferId) {
+        let (pitch, lanes) = (self.pitch(), self.work.tile.lanes as i64);
+        let first = chunk.panel0.clone() * self.work.tile.columns() as i64;
+        let valid = match self.width.is_multiple_of(pitch) {
+            true => Index::from(pitch),
+            false => (Index::from(self.width) - first.clone()).min(pitch),
+        };
+        b.serial("row", chunk.rows, |b, row| {
+            let update = |b: &mut Builder, column: Index| {
+                let sum = Expr::load(sums, row.clone() * pitch as i64 + column.clone());
+                self.store_one(b, chunk.row0.clone() + row.clone(), first.clone() + column, sum);
+            };
+            b.serial("vector", valid.clone() / lanes, |b, v| {
+                b.vector("lane", self.work.tile.lanes, |b, lane| update(b, v * lanes + lane));
+            });
+            b.for_loop("column", valid.clone() / lanes * lanes, valid.clone(), LoopKind::Serial, update);
+        });
+    }
+
+    /// Columns of a block, those beyond the product's counted.
+    fn pitch(&self) -> usize {
+        self.blocks.panels * self.work.tile.columns()
     }
 
     /// A chunk of the sums of one panel of a block.
@@ -216,26 +263,36 @@ impl Product<'_> {
         let first = (chunk.panel0.clone() + panel.clone()) * columns;
         let ahead = self.lines_ahead(tiles, chunk);
         tiles.each(b, |b, row, sums| {
-            let kept = |r: Index, c: Index| {
-                (row.clone() + r) * (self.blocks.panels as i64 * columns) + (panel.clone() * columns + c)
-            };
+            let kept = |r: Index, c: Index| (row.clone() + r) * self.pitch() as i64 + (panel.clone() * columns + c);
             match self.scratch.partial {
                 Some(partial) if !chunk.first => sums.set(b, |r, c| Expr::load(partial, kept(r, c))),
                 _ => sums.set(b, |_, _| Expr::F32(0.0)),
             }
-            b.serial("k", chunk.len, |b, k| {
+            let step = |b: &mut Builder, k: &Index| {
                 let left = |r: Index| self.left(chunk, row.clone() + r, k.clone());
                 sums.add(b, left, |c| self.right(chunk, panel, k.clone(), c));
                 if let Some(lines) = ahead {
-                    let step = (row.clone() / sums.rows() as i64 * chunk.len as i64 + k) * lines as i64;
+                    let step = (row.clone() / sums.rows() as i64 * chunk.len as i64 + k.clone()) * lines as i64;
                     for line in 0..lines {
                         let at = (step.clone() + line) * CACHE_LINE as i64;
                         b.prefetch(self.right.buffer, self.next(chunk, panel) + at);
                     }
                 }
-            });
+            };
+            let asks = self.asks(chunk, sums);
+            if asks.steps > 0 {
+                b.serial("k", asks.steps, |b, k| {
+                    step(b, &k);
+                    self.ask(b, chunk, asks, [&row, panel], &k);
+                });
+            }
+            if asks.steps < chunk.len {
+                b.for_loop("k", asks.steps, chunk.len, LoopKind::Serial, |b, k| step(b, &k));
+            }
             match self.scratch.partial {
-                Some(partial) if !chunk.last => sums.finish(b, |b, r, c, sum| b.store(partial, kept(r, c), sum)),
+                Some(partial) if !chunk.last || self.work.update.is_some() => {
+                    sums.finish(b, |b, r, c, sum| b.store(partial, kept(r, c), sum))
+                }
                 _ => self.store(b, sums, &(chunk.row0.clone() + row), &first),
             }
         });
@@ -247,6 +304,30 @@ impl Product<'_> {
         let lines = self.work.tile.columns() / CACHE_LINE;
         let asks = self.work.packed && chunk.len <= CHUNK && tiles.count() <= lines;
         asks.then(|| lines.div_ceil(tiles.count()))
+    }
+
+    /// How to ask for a part of what the update of a block reads while the last products are added to a tile's sums.
+    fn asks(&self, chunk: &Chunk, sums: &Sums) -> Asks {
+        let across = self.work.tile.columns() / CACHE_LINE;
+        let wanted = chunk.last && !self.work.turned && !self.destination.states().is_empty();
+        let lines = if wanted { sums.rows() * across } else { 0 };
+        let each = lines.div_ceil(chunk.len).max(1);
+        Asks { lines, each, steps: lines.div_ceil(each) }
+    }
+
+    /// Asks for the lines that step `k` of a tile, by its row and panel, asks for: the tiles of a row of them share the
+    /// lines of their rows, each of which is asked for from start to end.
+    fn ask(&self, b: &mut Builder, chunk: &Chunk, asks: Asks, [row0, panel]: [&Index; 2], k: &Index) {
+        let across = (self.pitch() / CACHE_LINE) as i64;
+        let column0 = chunk.panel0.clone() * self.work.tile.columns() as i64;
+        for line in 0..asks.each {
+            let line = panel.clone() * asks.lines as i64 + (k.clone() * asks.each as i64 + line);
+            let row = chunk.row0.clone() + row0.clone() + line.clone() / across;
+            let column = column0.clone() + line % across * CACHE_LINE as i64;
+            for state in self.destination.states() {
+                b.prefetch(state.buffer, state.at(&[row.clone(), column.clone()]));
+            }
+        }
     }
 
     /// The chunk of a packed panel that is read after this one: the next panel's, or the first panel's next chunk.
@@ -334,14 +415,18 @@ impl Product<'_> {
     /// Stores the sums of a tile.
     fn store(&self, b: &mut Builder, sums: &Sums, row0: &Index, first: &Index) {
         let store = |b: &mut Builder, row: Index, column: Index, sum: Expr| {
-            let (row, column) = (row0.clone() + row, first.clone() + column);
-            let at = if self.work.turned { [column, row] } else { [row, column] };
-            let value = self.finish.at(sum, &at);
-            b.store(self.y.buffer, self.y.at(&at), value);
+            self.store_one(b, row0.clone() + row, first.clone() + column, sum);
         };
         match self.scratch.spill {
             Some(spill) => sums.finish_partly(b, spill, self.valid(first), store),
             None => sums.finish(b, store),
         }
+    }
+
+    /// Stores what becomes of a sum.
+    fn store_one(&self, b: &mut Builder, row: Index, column: Index, sum: Expr) {
+        let at = if self.work.turned { [column, row] } else { [row, column] };
+        let value = self.finish.at(sum, &at);
+        self.destination.store(b, value, &at);
     }
 }

@@ -42,13 +42,12 @@ pub use max_pool::{max_pool, max_pool_grad};
 pub use op::{op, op_then, share};
 pub use pointwise::{add, dropout, normalize, relu, relu_grad, sigmoid, sigmoid_grad, tanh, tanh_grad};
 pub use softmax::{softmax, softmax_grad};
-pub use update::{
-    AdamScalars, AdamStates, SgdStates, adam_update, bias_correction, initialize, running_update, sgd_update,
-};
+pub use update::{bias_correction, initialize, running_update, update};
 
 use super::build::{Builder, View};
 use super::{Access, BufferId, DType};
 use crate::geometry::Padding;
+use crate::plan::Reach;
 
 /// A tensor where the plan has put it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,6 +128,15 @@ impl Tensor {
             *channel = *own;
         }
         Tensor { dims: dims.to_vec(), strides, ..self.clone() }
+    }
+
+    /// Its elements that belong to those of a result of the given shape.
+    fn reached(&self, reach: Reach, dims: &[usize]) -> Tensor {
+        match reach {
+            Reach::Channel => self.by_channel(dims),
+            Reach::Element => self.clone(),
+            Reach::Single => self.repeated(dims),
+        }
     }
 
     /// A single element, repeated over the given shape.

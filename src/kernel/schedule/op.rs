@@ -1,9 +1,9 @@
 //! The schedule of each operation that is a kernel of its own.
 
 use super::super::{Access, BufferId, Expr, Kernel, Space, Stmt};
-use super::{AdamScalars, AdamStates, SgdStates, Tensor, Then};
+use super::{Tensor, Then};
 use crate::graph::{Initializer, Op};
-use crate::plan::takes_along;
+use crate::plan::{Update, takes_along};
 
 /// As [`op_then`], with nothing after the operation.
 pub fn op(op: &Op, lanes: usize, name: &str, inputs: &[Tensor], outputs: &[Tensor]) -> Option<Kernel> {
@@ -74,18 +74,7 @@ pub fn op_then(op: &Op, lanes: usize, name: &str, then: Then, inputs: &[Tensor],
         }
         Op::Mse => super::mse(lanes, name, x(0)?, x(1)?, y(0)?),
         Op::MseGrad => super::mse_grad(lanes, name, x(0)?, x(1)?, y(0)?),
-        Op::SgdUpdate(sgd) => {
-            let momentum = sgd.momentum != 0.0;
-            let states = SgdStates { w: x(0)?, v: if momentum { Some(x(2)?) } else { None } };
-            let updated = SgdStates { w: y(0)?, v: if momentum { Some(y(1)?) } else { None } };
-            super::sgd_update(lanes, name, *sgd, states, x(1)?, x(2 + usize::from(momentum))?, updated)
-        }
-        Op::AdamUpdate(adam) => {
-            let states = AdamStates { w: x(0)?, m: x(2)?, v: x(3)? };
-            let scalars = AdamScalars { c1: x(4)?, c2: x(5)?, lr: x(6)? };
-            let updated = AdamStates { w: y(0)?, m: y(1)?, v: y(2)? };
-            super::adam_update(lanes, name, *adam, states, x(1)?, scalars, updated)
-        }
+        Op::SgdUpdate(_) | Op::AdamUpdate(_) => super::update(lanes, name, &Update::of(op)?, inputs, outputs)?,
         Op::BiasCorrection { beta } => super::bias_correction(lanes, name, *beta, x(0)?, y(0)?),
     })
 }

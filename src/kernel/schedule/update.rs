@@ -1,9 +1,11 @@
 //! What happens to states: initial contents, optimizer steps, running statistics.
 
+use super::super::build::Builder;
 use super::super::{DType, Expr, Kernel, Unary};
 use super::pointwise::{pointwise, random, seed_words};
 use super::{Tensor, row_major_strides};
 use crate::graph::{Adam, Initializer, Sgd};
+use crate::plan::Update;
 
 /// Initial contents of a parameter. `seed` (two i32) is an operand unless the initializer is constant. Element i in
 /// row-major order draws the words of `philox(seed, [i, i >> 32, 0, stream])`: u₀ and u₁ from the first two; uniform
@@ -60,102 +62,73 @@ pub fn bias_correction(lanes: usize, name: &str, beta: f64, c: &Tensor, updated:
     })
 }
 
-/// A parameter and what stochastic gradient descent keeps for it.
-#[derive(Debug, Clone, Copy)]
-pub struct SgdStates<'a> {
-    /// The parameter.
-    pub w: &'a Tensor,
-    /// Its velocity, with momentum only.
-    pub v: Option<&'a Tensor>,
-}
-
-/// A step of stochastic gradient descent: buffers w, g, v (with momentum only), lr; w', v'.
-pub fn sgd_update(
-    lanes: usize,
-    name: &str,
-    sgd: Sgd,
-    states: SgdStates,
-    g: &Tensor,
-    lr: &Tensor,
-    updated: SgdStates,
-) -> Kernel {
-    let lr = lr.repeated(&states.w.dims);
-    let mut operands = vec![("w", states.w), ("g", g)];
-    operands.extend(states.v.map(|v| ("v", v)));
-    operands.push(("lr", &lr));
-    let mut results = vec![("w_updated", updated.w)];
-    results.extend(updated.v.map(|v| ("v_updated", v)));
-    pointwise(lanes, name, &operands, &results, None, |b, x, _| {
-        let w = x[0].clone();
-        let rate = scaled(x[operands.len() - 1].clone(), sgd.lr_scale);
-        let g = decayed(x[1].clone(), sgd.weight_decay, &w);
-        if states.v.is_none() {
-            let step = b.bind(rate * g);
-            return vec![w - step];
-        }
-        let momentum = Expr::F32(sgd.momentum as f32);
-        let g = b.bind(if sgd.rate_in_velocity { rate.clone() * g } else { g });
-        let velocity = b.bind(x[2].clone().mul_add(momentum.clone(), g.clone()));
-        let step = if sgd.nesterov { velocity.clone().mul_add(momentum, g) } else { velocity.clone() };
-        let step = b.bind(if sgd.rate_in_velocity { step } else { rate * step });
-        vec![w - step, velocity]
+/// An optimizer's step: buffers w, g, what else it reads, and what it writes, in the operation's order.
+pub fn update(lanes: usize, name: &str, update: &Update, inputs: &[Tensor], outputs: &[Tensor]) -> Option<Kernel> {
+    let [w, g, others @ ..] = inputs else { return None };
+    let reads = update.operands().iter().zip(std::iter::once(w).chain(others));
+    let reads: Vec<(&str, Tensor)> = reads.map(|((name, reach), x)| (*name, x.reached(*reach, &w.dims))).collect();
+    let mut operands: Vec<(&str, &Tensor)> = reads.iter().map(|(name, x)| (*name, x)).collect();
+    operands.insert(1, ("g", g));
+    let names: Vec<String> = update.states().map(updated).collect();
+    let results: Vec<(&str, &Tensor)> = names.iter().map(String::as_str).zip(outputs).collect();
+    let whole = (reads.len(), results.len()) == (update.operands().len(), names.len());
+    whole.then(|| {
+        pointwise(lanes, name, &operands, &results, None, |b, x, _| {
+            let mut others = x.to_vec();
+            let gradient = others.remove(1);
+            step(b, update, gradient, &others)
+        })
     })
 }
 
-/// A parameter and what Adam keeps for it.
-#[derive(Debug, Clone, Copy)]
-pub struct AdamStates<'a> {
-    /// The parameter.
-    pub w: &'a Tensor,
-    /// First moment.
-    pub m: &'a Tensor,
-    /// Second moment.
-    pub v: &'a Tensor,
+/// What a state is called where it is written.
+pub(super) fn updated(name: &str) -> String {
+    format!("{name}_updated")
 }
 
-/// Scalars of a step of Adam.
-#[derive(Debug, Clone, Copy)]
-pub struct AdamScalars<'a> {
-    /// 1 − β₁ᵗ.
-    pub c1: &'a Tensor,
-    /// 1 − β₂ᵗ.
-    pub c2: &'a Tensor,
-    /// Learning rate.
-    pub lr: &'a Tensor,
+/// The new elements of the states, given the gradient's and those of what else the update reads.
+pub(super) fn step(b: &mut Builder, update: &Update, g: Expr, others: &[Expr]) -> Vec<Expr> {
+    match (update, others) {
+        (Update::Sgd(sgd), [w, states @ .., lr]) => sgd_step(b, sgd, w, g, states.first(), lr),
+        (Update::Adam(adam), [w, m, v, c1, c2, lr]) => adam_step(b, adam, [w, m, v], g, [c1, c2, lr]),
+        _ => panic!("bug in netc: {update:?} reads other than {} operands", others.len()),
+    }
 }
 
-/// A step of Adam: buffers w, g, m, v, c1, c2, lr; w', m', v'.
-pub fn adam_update(
-    lanes: usize,
-    name: &str,
-    adam: Adam,
-    states: AdamStates,
-    g: &Tensor,
-    scalars: AdamScalars,
-    updated: AdamStates,
-) -> Kernel {
-    let dims = &states.w.dims;
-    let [c1, c2, lr] = [scalars.c1, scalars.c2, scalars.lr].map(|t| t.repeated(dims));
-    let operands = [("w", states.w), ("g", g), ("m", states.m), ("v", states.v), ("c1", &c1), ("c2", &c2), ("lr", &lr)];
-    let results = [("w_updated", updated.w), ("m_updated", updated.m), ("v_updated", updated.v)];
-    pointwise(lanes, name, &operands, &results, None, |b, x, _| {
-        let rate = b.bind(scaled(x[6].clone(), adam.lr_scale));
-        let mut w = x[0].clone();
-        let mut g = x[1].clone();
-        if adam.decoupled && adam.weight_decay != 0.0 {
-            let decay = b.bind(rate.clone() * w.clone());
-            w = b.bind(decay.mul_add((-adam.weight_decay as f32).into(), w));
-        } else {
-            g = b.bind(decayed(g, adam.weight_decay, &w));
-        }
-        let blend =
-            |old: Expr, beta: f64, new: Expr| old.mul_add((beta as f32).into(), new * ((1.0 - beta) as f32).into());
-        let m = b.bind(blend(x[2].clone(), adam.beta1, g.clone()));
-        let v = b.bind(blend(x[3].clone(), adam.beta2, g.clone() * g));
-        let scale = (v.clone() / x[5].clone()).unary(Unary::Sqrt) + (adam.epsilon as f32).into();
-        let step = b.bind(rate * (m.clone() / x[4].clone()) / scale);
-        vec![w - step, m, v]
-    })
+/// w', and v' with momentum.
+fn sgd_step(b: &mut Builder, sgd: &Sgd, w: &Expr, g: Expr, v: Option<&Expr>, lr: &Expr) -> Vec<Expr> {
+    let rate = scaled(lr.clone(), sgd.lr_scale);
+    let g = decayed(g, sgd.weight_decay, w);
+    let Some(v) = v else {
+        let step = b.bind(rate * g);
+        return vec![w.clone() - step];
+    };
+    let momentum = Expr::F32(sgd.momentum as f32);
+    let g = b.bind(if sgd.rate_in_velocity { rate.clone() * g } else { g });
+    let velocity = b.bind(v.clone().mul_add(momentum.clone(), g.clone()));
+    let step = if sgd.nesterov { velocity.clone().mul_add(momentum, g) } else { velocity.clone() };
+    let step = b.bind(if sgd.rate_in_velocity { step } else { rate * step });
+    vec![w.clone() - step, velocity]
+}
+
+/// w', m', v'.
+fn adam_step(b: &mut Builder, adam: &Adam, [w, m, v]: [&Expr; 3], g: Expr, [c1, c2, lr]: [&Expr; 3]) -> Vec<Expr> {
+    let rate = b.bind(scaled(lr.clone(), adam.lr_scale));
+    let (mut w, mut g) = (w.clone(), g);
+    if adam.decoupled && adam.weight_decay != 0.0 {
+        let decay = b.bind(rate.clone() * w.clone());
+        w = b.bind(decay.mul_add((-adam.weight_decay as f32).into(), w));
+    } else {
+        g = b.bind(decayed(g, adam.weight_decay, &w));
+    }
+    let blend = |old: &Expr, beta: f64, new: Expr| {
+        old.clone().mul_add((beta as f32).into(), new * ((1.0 - beta) as f32).into())
+    };
+    let m = b.bind(blend(m, adam.beta1, g.clone()));
+    let v = b.bind(blend(v, adam.beta2, g.clone() * g));
+    let scale = (v.clone() / c2.clone()).unary(Unary::Sqrt) + (adam.epsilon as f32).into();
+    let step = b.bind(rate * (m.clone() / c1.clone()) / scale);
+    vec![w - step, m, v]
 }
 
 fn scaled(x: Expr, factor: f64) -> Expr {
