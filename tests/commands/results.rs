@@ -140,7 +140,7 @@ fn time_charges_kernels_to_layers() {
     assert!(row("conv1").ends_with(" +relu1"), "{text:#?}");
     assert_eq!(
         (row("maxpool1").as_str(), row("(between").as_str()),
-        ("maxpool1 # # # # # # # #", "(between kernels) # #")
+        ("maxpool1 # # # # # # # # backward +relu1", "(between kernels) # #")
     );
     let names: Vec<&str> =
         text[2..].iter().map_while(|line| line.split(' ').next()).take_while(|n| !n.is_empty()).collect();
