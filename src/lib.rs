@@ -22,7 +22,7 @@
 //! | [`graph`] | Network → [`graph::Graph`]: the tensor IR |
 //! | [`grad`] | Graph → Graph: reverse mode, the optimizer's step |
 //! | [`passes`] | Graph → Graph by named [`passes`]; Network → [`graph::Functions`] |
-//! | [`plan`] | Graph → [`plan::Plan`]: fusion, algorithms, layouts, places |
+//! | [`plan`] | Graph → [`plan::Plan`]: fusion, algorithms, layouts, stacks, places |
 //! | [`kernel`] | Plan → [`kernel::Kernel`]s: the loop IR |
 //! | [`forecast`] | Plan, its kernels' scratch → what it will take: memory, work, least time |
 //! | [`codegen`] | Kernels → [`codegen::Code`]: LLVM IR and objects |

@@ -9,6 +9,9 @@ use crate::kernel::build::{Builder, View};
 use crate::kernel::{BufferId, DType, Expr, Index, LoopKind};
 use crate::plan::{Tile, balanced};
 
+/// f32 elements in a cache line.
+pub(super) const CACHE_LINE: usize = 16;
+
 /// Tiles that cover a number of rows. They have two sizes, which differ by one row, and a bank of registers a size.
 pub struct Tiles {
     shorter: Sums,

@@ -9,7 +9,7 @@
 //! updated by them. What that reads of the states is asked for while the last chunk is multiplied.
 
 use super::Tensor;
-use super::contraction::{Sums, Tiles};
+use super::contraction::{CACHE_LINE, Sums, Tiles};
 use super::epilogue::{Destination, Finish, Then};
 use crate::kernel::build::{Builder, View};
 use crate::kernel::{Access, BufferId, DType, Expr, Index, Kernel, LoopKind};
@@ -21,9 +21,6 @@ const CHUNK: usize = 256;
 
 /// Rows and columns of a block, at most: a chunk of both operands and the sums take a third of a megabyte.
 const BLOCK: usize = 128;
-
-/// f32 elements in a cache line.
-const CACHE_LINE: usize = 16;
 
 /// Rows of the left operand that do not displace each other in a cache, however far apart they are.
 const FEW: usize = 4;

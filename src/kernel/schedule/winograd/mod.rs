@@ -16,7 +16,7 @@ pub use phases::polyphase;
 pub use weights::transform_weights;
 
 use super::Tensor;
-use super::contraction::Tiles;
+use super::contraction::{CACHE_LINE, Tiles};
 use super::epilogue::{Finish, Then};
 use super::nest::channel_vectors;
 use crate::kernel::build::{Builder, View};
@@ -58,7 +58,7 @@ pub fn conv(target: &Target, name: &str, work: &WinogradWork, tensors: [&Tensor;
             windows.transform(b, &x, &(group.clone() * inner as i64), inner, &grid, &input);
             b.serial("block", layout.blocks, |b, block| {
                 b.serial("point", form.area(), |b, point| product.multiply(b, &input, [&group, &point, &block]));
-                output.store_block(b, &product, &grid, [&group, &block]);
+                output.store_block(b, &product.sums, &grid, [&group, &block]);
             });
         });
     });
@@ -122,13 +122,10 @@ pub fn multiply(
         let (group, block) = (p.clone() / blocks as i64, p % blocks as i64);
         let input = input.from(group.clone() * input.len() as i64, Index::Const(0));
         b.serial("point", form.area(), |b, point| product.multiply(b, &input, [&group, &point, &block]));
-        output.store_block(b, &product, &grid, [&group, &block]);
+        output.store_block(b, &product.sums, &grid, [&group, &block]);
     });
     b.finish()
 }
-
-/// f32 elements in a cache line.
-const CACHE_LINE: usize = 16;
 
 fn each_group(b: &mut Builder, groups: usize, body: impl FnOnce(&mut Builder, Index)) {
     if groups == 1 { body(b, Index::Const(0)) } else { b.serial("group", groups, body) }
@@ -208,20 +205,20 @@ impl Output {
     }
 
     /// Transforms the products of a block of channels, and stores them.
-    fn store_block(&self, b: &mut Builder, product: &Product, grid: &Grid, [group, block]: [&Index; 2]) {
-        let columns = product.layout.columns;
+    fn store_block(&self, b: &mut Builder, products: &Planes, grid: &Grid, [group, block]: [&Index; 2]) {
+        let columns = self.block;
         let first = group.clone() * self.channels as i64 + block.clone() * columns as i64;
         let (whole, rest) = (self.channels / columns, self.channels % columns);
         if whole > 0 {
             let end = if rest == 0 { block.clone() + 1usize } else { (block.clone() + 1usize).min(whole) };
             b.for_loop("whole", block.clone(), end, LoopKind::Serial, |b, _| {
-                self.store(b, &product.sums, grid, &first, columns);
+                self.store(b, products, grid, &first, columns);
             });
         }
         if rest > 0 {
             let end = block.clone() + 1usize;
             b.for_loop("partial", block.clone().max(whole), end, LoopKind::Serial, |b, _| {
-                self.store(b, &product.sums, grid, &first, rest);
+                self.store(b, products, grid, &first, rest);
             });
         }
     }
