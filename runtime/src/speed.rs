@@ -61,6 +61,20 @@ impl Machine {
         self.speeds.push(speed);
         self.speeds.sort_by_key(|speed| speed.threads);
     }
+
+    /// Puts in what was measured, but of each speed that was measured for as many threads before the better one.
+    pub fn improve(&mut self, mut speed: Speed) {
+        if let Some(before) = self.speeds.iter().find(|other| other.threads == speed.threads) {
+            speed.flops = speed.flops.max(before.flops);
+            for level in &mut speed.levels {
+                for same in before.levels.iter().filter(|other| other.bytes == level.bytes) {
+                    level.read = level.read.max(same.read);
+                    level.copy = level.copy.max(same.copy);
+                }
+            }
+        }
+        self.put(speed);
+    }
 }
 
 fn between(below: &Speed, above: &Speed, threads: usize) -> Speed {
@@ -348,6 +362,18 @@ mod tests {
             ],
         };
         Machine { cpu: "x".to_owned(), speeds: vec![speed(1, 1.0), speed(4, 3.0)] }
+    }
+
+    #[test]
+    fn the_best_that_was_measured_is_kept() {
+        let mut known = machine();
+        let level = |bytes: usize, read: f64, copy: f64| Level { bytes, read, copy };
+        known.improve(Speed { threads: 1, flops: 90.0, levels: vec![level(10, 60.0, 10.0), level(70, 1.0, 1.0)] });
+        let levels = vec![level(10, 60.0, 20.0), level(70, 1.0, 1.0)];
+        assert_eq!(known.on(1), Speed { threads: 1, flops: 100.0, levels });
+        assert_eq!((known.speeds.len(), known.on(4)), (2, machine().on(4)));
+        known.improve(Speed { threads: 2, flops: 150.0, levels: Vec::new() });
+        assert_eq!(known.on(2).flops, 150.0);
     }
 
     #[test]
