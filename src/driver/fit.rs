@@ -21,8 +21,9 @@ pub struct Fit {
 /// What the network's tensors need at the same time grows with the batch, so a binary search finds where that alone is too
 /// much. What their places leave between them, and what convolutions bring their operands to, may shrink when the batch
 /// grows; so from there the search goes down one by one to the first batch that fits. Where inference does a batch in
-/// groups, one that can be divided needs less than its neighbours that cannot: what is found is then the largest batch that
-/// fits before one that does not, and a larger one may fit again.
+/// groups, one that can be divided needs less than its neighbours that cannot, and may fit though smaller ones do not: so
+/// the batches between that and the next power of two which divide well are tried too, the largest first: the multiples of
+/// a sixteenth of that power. One that divides less well may be missed.
 pub fn fit(network: &Network, options: &Options, limit: u64, threads: usize) -> Result<Fit, Failure> {
     let of = |batch: usize| forecast(network, &Options { batch, ..options.clone() });
     let may_fit = |forecast: &Forecast| forecast.least_bytes() <= limit;
@@ -41,7 +42,10 @@ pub fn fit(network: &Network, options: &Options, limit: u64, threads: usize) -> 
             high = middle;
         }
     }
-    for batch in (1..=low).rev() {
+    let power = (low + 1).next_power_of_two();
+    let even = (1..=16).rev().map(|parts| power / 16 * parts);
+    let even = even.filter(|batch| !options.train && (high..=LARGEST_BATCH).contains(batch));
+    for batch in even.chain((1..=low).rev()) {
         let forecast = of(batch)?;
         if forecast.memory.bytes(threads) <= limit {
             return Ok(Fit { batch, forecast, fits: true });
