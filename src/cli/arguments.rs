@@ -312,7 +312,7 @@ pub struct Time {
     /// Print a row a kernel in place of a row a layer; kernels that do alike share one
     #[arg(long)]
     pub kernels: bool,
-    /// Draw the layers' times to this file, as SVG
+    /// Draw the layers' times to this file, as SVG; - writes standard output, in place of the table
     #[arg(long, value_name = "FILE")]
     pub picture: Option<PathBuf>,
     /// The machine.

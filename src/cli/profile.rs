@@ -197,6 +197,11 @@ impl<'a> Profile<'a> {
         self.whole.median as i64 - self.part(|_| true).time as i64
     }
 
+    /// Why there is less than nothing between kernels, if so.
+    fn why_between(&self) -> &'static str {
+        if self.between() < 0 { "one by one, the kernels took longer than the whole" } else { "" }
+    }
+
     /// A row a layer.
     pub fn table(&self, train: bool) -> String {
         let unit = Unit::of(self.whole.median);
@@ -233,7 +238,7 @@ impl<'a> Profile<'a> {
             rows.push(line(&row.name, time, [&row.forward, &row.backward], row.along()));
         }
         let passes = [Pass::Forward, Pass::Backward].map(|pass| self.part(|step| step.charge.pass == pass));
-        rows.push(line("(between kernels)", self.between(), [&Part::default(); 2], String::new()));
+        rows.push(line("(between kernels)", self.between(), [&Part::default(); 2], self.why_between().to_owned()));
         rows.push(line("total", self.whole.median as i64, [&passes[0], &passes[1]], String::new()));
         let mut sides = vec![Column::Right; if train { 14 } else { 8 }];
         sides[0] = Column::Left;
@@ -263,7 +268,7 @@ impl<'a> Profile<'a> {
             rows.push(line(format!("{}{times}", step.name), payer, part.time as i64, &part, &step.work));
         }
         let none = Part::default();
-        rows.push(line("(between kernels)".to_owned(), String::new(), self.between(), &none, ""));
+        rows.push(line("(between kernels)".to_owned(), String::new(), self.between(), &none, self.why_between()));
         rows.push(line("total".to_owned(), String::new(), self.whole.median as i64, &self.part(|_| true), ""));
         use Column::{Left, Right};
         columns(&rows, &[Left, Left, Right, Right, Right, Right, Right, Right, Left])

@@ -7,6 +7,7 @@ use crate::driver::{self, Cache, Failure};
 use crate::picture;
 use netc_runtime::random::Stream;
 use netc_runtime::session::Session;
+use std::path::Path;
 use std::time::Instant;
 
 /// Measures the network on initial weights and an input of random numbers.
@@ -68,9 +69,14 @@ pub fn time(arguments: &Time, output: &mut Output) -> Result<(), Failure> {
             100.0 * least / seconds(whole.median.max(1))
         ),
     ];
+    let mut svg = None;
     if let Some(path) = &arguments.picture {
-        let chart = picture::chart(&profile.bars(&heading, &summary));
-        driver::write_text(path, &picture::chart_svg(&chart))?;
+        let drawn = picture::chart_svg(&picture::chart(&profile.bars(&heading, &summary)));
+        if path == Path::new("-") {
+            svg = Some(drawn);
+        } else {
+            driver::write_text(path, &drawn)?;
+        }
     }
     match arguments.spec.format {
         Format::Json => {
@@ -86,9 +92,15 @@ pub fn time(arguments: &Time, output: &mut Output) -> Result<(), Failure> {
             for (kernel, symbol) in value["kernels"].as_array_mut().into_iter().flatten().zip(symbols) {
                 kernel["symbol"] = symbol.into();
             }
+            if let Some(svg) = svg {
+                value["svg"] = svg.into();
+            }
             output.json(&value)
         }
         Format::Text => {
+            if let Some(svg) = svg {
+                return output.write(&svg);
+            }
             output.write(&if arguments.kernels { profile.kernel_table(train) } else { profile.table(train) })?;
             output.write("\n")?;
             output.write(&format!("{heading}: "))?;
