@@ -12,95 +12,27 @@ mod support;
 use netc::codegen;
 use netc::geometry::Padding;
 use netc::graph::interpret::{Outcome, Precision, Tensor, interpret};
-use netc::graph::{Builder, ConvGeometry, DType, Graph, Op, Type};
 use netc::kernel::interpret::Order;
 use netc::kernel::text;
 use netc::plan::{Algorithm, Work};
 use netc::target::Target;
 use netc_runtime::random::Stream;
 use support::compiled::Planned;
+use support::convolution::{Case, WAYS, largest_error, operands, same_bits, scale};
 use support::numbers;
-
-/// A convolution.
-#[derive(Debug, Clone, Copy)]
-struct Case {
-    batch: usize,
-    inner: usize,
-    outer: usize,
-    size: [usize; 2],
-    kernel: [usize; 2],
-    stride: [usize; 2],
-    padding: Padding,
-    groups: usize,
-}
-
-impl Case {
-    fn geometry(&self) -> ConvGeometry {
-        ConvGeometry { stride: self.stride, dilation: [1, 1], padding: self.padding, groups: self.groups }
-    }
-
-    fn x(&self) -> Vec<usize> {
-        vec![self.batch, self.inner, self.size[0], self.size[1]]
-    }
-
-    fn weights(&self) -> Vec<usize> {
-        vec![self.outer, self.inner / self.groups, self.kernel[0], self.kernel[1]]
-    }
-
-    fn result(&self) -> Vec<usize> {
-        let p = self.padding;
-        let size =
-            |axis: usize, padding: usize| (self.size[axis] + padding - self.kernel[axis]) / self.stride[axis] + 1;
-        vec![self.batch, self.outer, size(0, p.top + p.bottom), size(1, p.left + p.right)]
-    }
-
-    /// The convolution with a bias and ReLU, or a gradient, and its operands' shapes.
-    fn graphs(&self) -> Vec<(Graph, Vec<Vec<usize>>)> {
-        let real = |shape: &[usize]| Type { dtype: DType::F32, shape: shape.to_vec() };
-        let g = self.geometry();
-        let (x, w, y) = (self.x(), self.weights(), self.result());
-        let mut all = Vec::new();
-        let mut forward = Builder::new("forward", &[]);
-        let operands = [forward.input("x", real(&x)), forward.input("w", real(&w))];
-        let bias = forward.input("bias", real(&[self.outer]));
-        let made = forward.try_node(Op::Conv(g), &operands, None, "y").unwrap()[0];
-        let made = forward.try_node(Op::AddBias, &[made, bias], None, "z").unwrap()[0];
-        let made = forward.try_node(Op::Relu, &[made], None, "r").unwrap()[0];
-        forward.output("y", made);
-        all.push((forward.finish(), vec![x.clone(), w.clone(), vec![self.outer]]));
-        for (op, first, second, shape) in [(Op::ConvInputGrad(g), &y, &w, &x), (Op::ConvWeightGrad(g), &x, &y, &w)] {
-            let mut b = Builder::new("gradient", &[]);
-            let operands = [b.input("a", real(first)), b.input("b", real(second))];
-            let made = b.try_node(op, &operands, Some(shape.as_slice()), "d").unwrap()[0];
-            b.output("d", made);
-            all.push((b.finish(), vec![first.clone(), second.clone()]));
-        }
-        all
-    }
-}
-
-fn same_bits(what: &str, a: &Outcome, b: &Outcome) {
-    let bits = |o: &Outcome| o.outputs.iter().flat_map(|t| t.to_f32()).map(f32::to_bits).collect::<Vec<_>>();
-    assert_eq!(bits(a), bits(b), "{what}: bits differ");
-}
 
 /// The largest error over the root mean square of the result.
 fn error(actual: &Outcome, exact: &Outcome) -> f64 {
-    let (a, e) = (actual.outputs[0].as_real(), exact.outputs[0].as_real());
-    let scale = (e.iter().map(|x| x * x).sum::<f64>() / e.len() as f64).sqrt();
-    a.iter().zip(e).fold(0.0, |worst: f64, (a, e)| worst.max((a - e).abs())) / scale
+    largest_error(actual, exact) / scale(exact)
 }
 
 /// Filterings that were used.
 fn check(case: &Case, seed: u64, target: &Target) -> Vec<String> {
     let mut used = Vec::new();
-    for (i, (graph, shapes)) in case.graphs().into_iter().enumerate() {
-        let inputs: Vec<Tensor> = shapes
-            .iter()
-            .enumerate()
-            .map(|(k, shape)| Tensor::f32(shape.clone(), &numbers(seed * 10 + k as u64, shape.iter().product())))
-            .collect();
-        let what = format!("{case:?} {i}");
+    for way in WAYS {
+        let (graph, shapes) = case.graph(way);
+        let inputs = operands(&shapes, seed);
+        let what = format!("{case:?} {way:?}");
         let exact = interpret(&graph, Precision::Double, &inputs, &[]).unwrap();
         let planned = Planned::by(&graph, target, Algorithm::Winograd);
         for kernel in &planned.kernels {
@@ -123,21 +55,16 @@ fn check(case: &Case, seed: u64, target: &Target) -> Vec<String> {
     used
 }
 
-fn square(batch: usize, [inner, outer]: [usize; 2], size: usize, kernel: usize, stride: usize, pad: usize) -> Case {
-    let padding = Padding { top: pad, bottom: pad, left: pad, right: pad };
-    Case { batch, inner, outer, size: [size; 2], kernel: [kernel; 2], stride: [stride; 2], padding, groups: 1 }
-}
-
 #[test]
 fn shapes_of_known_networks() {
     let host = codegen::host();
     for (i, case) in [
-        square(8, [16, 24], 13, 3, 1, 1),
-        square(2, [16, 32], 13, 3, 1, 1),
-        square(1, [8, 8], 27, 5, 1, 2),
-        square(2, [3, 16], 39, 11, 4, 2),
-        square(1, [3, 8], 30, 7, 2, 3),
-        Case { groups: 2, ..square(9, [6, 10], 7, 3, 1, 1) },
+        Case::square(8, [16, 24], 13, 3, 1, 1),
+        Case::square(2, [16, 32], 13, 3, 1, 1),
+        Case::square(1, [8, 8], 27, 5, 1, 2),
+        Case::square(2, [3, 16], 39, 11, 4, 2),
+        Case::square(1, [3, 8], 30, 7, 2, 3),
+        Case { groups: 2, ..Case::square(9, [6, 10], 7, 3, 1, 1) },
     ]
     .into_iter()
     .enumerate()
@@ -152,9 +79,12 @@ fn small_images_lie_side_by_side() {
     let host = codegen::host();
     // Four images of 13 pixels and the zeros between them are 55 pixels: eleven tiles of 5 and not twelve. Where images
     // are padded by nothing, or by more than a kernel reaches, other zeros lie between them.
-    let other =
-        |top, bottom| Case { padding: Padding { top, bottom, left: 1, right: 1 }, ..square(4, [3, 5], 13, 3, 1, 1) };
-    let cases = [square(16, [8, 16], 13, 3, 1, 1), square(9, [4, 20], 5, 3, 1, 2), other(0, 2), other(3, 3)];
+    let other = |top, bottom| Case {
+        padding: Padding { top, bottom, left: 1, right: 1 },
+        ..Case::square(4, [3, 5], 13, 3, 1, 1)
+    };
+    let cases =
+        [Case::square(16, [8, 16], 13, 3, 1, 1), Case::square(9, [4, 20], 5, 3, 1, 2), other(0, 2), other(3, 3)];
     let mosaics = regex::Regex::new(r"of [1-4]×[1-4] images").unwrap();
     for (i, case) in cases.into_iter().enumerate() {
         let used = check(&case, 20 + i as u64, &host);
@@ -165,7 +95,7 @@ fn small_images_lie_side_by_side() {
 #[test]
 fn a_small_cache_makes_many_parts() {
     let target = Target { cache: 40_000, ..codegen::host() };
-    let case = square(4, [5, 20], 9, 3, 1, 1);
+    let case = Case::square(4, [5, 20], 9, 3, 1, 1);
     let used = check(&case, 3, &target);
     let sums = used.iter().filter(|step| step.contains("weight grad at points")).count();
     assert!(sums > 1, "{used:#?}");
@@ -187,6 +117,7 @@ fn random_shapes() {
             size: [kernel[0] + draw(9), kernel[1] + draw(9)],
             kernel,
             stride,
+            dilation: [1, 1],
             padding,
             groups,
         };

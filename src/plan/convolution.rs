@@ -19,6 +19,9 @@ pub enum Algorithm {
     Direct,
     /// Minimal filtering wherever it can be done, cheaper or not.
     Winograd,
+    /// What this number draws from all that can be done for a convolution, cheaper or not: for tests, since all of it
+    /// gives the same.
+    Drawn(u64),
 }
 
 /// How a convolution or one of its gradients is computed.
@@ -101,7 +104,11 @@ pub(super) fn method(
             groups: g.groups,
             definition: input[1] / g.groups * weights[2] * weights[3],
         };
-        let form = Winograd::choose(target, &extent, algorithm == Algorithm::Winograd)?;
+        let form = match algorithm {
+            Algorithm::Drawn(number) => Winograd::drawn(&extent, number)?,
+            Algorithm::Auto | Algorithm::Direct => Winograd::choose(target, &extent, false)?,
+            Algorithm::Winograd => Winograd::choose(target, &extent, true)?,
+        };
         Some(Filtered { form, phases, before: padding })
     };
     Some(filtered().map_or(Method::Direct, Method::Winograd))

@@ -1,15 +1,18 @@
 //! Runs graphs the way programs run: planned, scheduled, and then either interpreted kernel by kernel or compiled.
 
-use super::memory_pointer;
+use super::bytes;
+use super::guarded::{Guarded, PAGE, Side};
 use netc::graph::interpret::{Data, Outcome, Tensor};
 use netc::graph::{DType, Graph};
 use netc::kernel::interpret::{Memory, Order, run_in_order};
 use netc::kernel::{self, Kernel};
 use netc::plan::{self, Algorithm, Buffer, Part, Place, Plan};
 use netc::target::Target;
-use netc_runtime::program::{Context, EntryPoint, ParallelBody};
+use netc_runtime::program::{Context, EntryPoint, ParallelBody, ParallelFor};
+use netc_runtime::threads::Pool;
 use std::cell::OnceCell;
 use std::ffi::c_void;
+use std::ops::Range;
 
 /// Some elements of a buffer.
 fn part(memory: &Memory, start: usize, len: usize) -> Memory {
@@ -138,32 +141,77 @@ impl Planned {
         })
     }
 
+    /// It with a part of the arena for each buffer alone, between pages that belong to none.
+    pub fn apart(&self, side: Side) -> Planned {
+        let mut plan = self.plan.clone();
+        let mut end = PAGE;
+        for buffer in plan.buffers.iter_mut().filter(|b| matches!(b.place, Place::Arena(_)) && b.part_of.is_none()) {
+            buffer.place = Place::Arena(end + side.start(buffer.bytes()));
+            end += buffer.bytes().next_multiple_of(PAGE) + PAGE;
+        }
+        plan.arena_bytes = end;
+        for i in 0..plan.buffers.len() {
+            let Some(of) = plan.buffers[i].part_of else { continue };
+            if let Place::Arena(start) = plan.buffers[of.whole.0 as usize].place {
+                plan.buffers[i].place = Place::Arena(start + of.bytes);
+            }
+        }
+        plan::verify::verify(&plan).unwrap_or_else(|e| panic!("{}\n{}", e.join("\n"), plan::text::print(&plan)));
+        let (graph, kernels) = (self.graph.clone(), self.kernels.clone());
+        Planned { graph, plan, kernels, target: self.target.clone(), library: OnceCell::new() }
+    }
+
     /// Runs the compiled function with the parallel loops split into `parts` that are done last part first.
     pub fn run(&self, inputs: &[Tensor], states: &[Tensor], parts: i64) -> Outcome {
-        let mut ports: Vec<Memory> = inputs.iter().map(memory_of).collect();
+        self.run_between(inputs, states, parts, Side::After)
+    }
+
+    /// As [`Self::run`], with pages that nobody may touch on this side of every block of memory.
+    pub fn run_between(&self, inputs: &[Tensor], states: &[Tensor], mut parts: i64, side: Side) -> Outcome {
+        let in_parts: ParallelFor = in_parts;
+        let parallel_for = (parts > 1).then_some(in_parts);
+        self.call(inputs, states, 1, parallel_for, (&raw mut parts).cast(), side)
+    }
+
+    /// Runs the compiled function on the threads of a pool.
+    pub fn run_on(&self, pool: &Pool, inputs: &[Tensor], states: &[Tensor]) -> Outcome {
+        let (parallel_for, own) = pool.contract();
+        self.call(inputs, states, pool.threads(), Some(parallel_for), own, Side::After)
+    }
+
+    fn call(
+        &self,
+        inputs: &[Tensor],
+        states: &[Tensor],
+        threads: usize,
+        parallel_for: Option<ParallelFor>,
+        pool: *mut c_void,
+        side: Side,
+    ) -> Outcome {
+        let mut ports: Vec<Guarded> = inputs.iter().map(|t| Guarded::of(&bytes(&memory_of(t)), side)).collect();
         for (_, value) in &self.graph.outputs {
-            let value = self.graph.value(*value);
-            let dtype = if value.dtype == DType::F32 { kernel::DType::F32 } else { kernel::DType::I32 };
-            ports.push(Memory::garbage(dtype, value.shape.iter().product()));
+            let elements: usize = self.graph.value(*value).shape.iter().product();
+            ports.push(Guarded::new(4 * elements, side));
         }
         let (offsets, state_bytes) = plan::state_layout(&self.graph.states);
-        let mut state = Block::new(state_bytes);
+        let mut state = Guarded::new(state_bytes, side);
         for (tensor, offset) in states.iter().zip(&offsets) {
-            state.floats(*offset, tensor.as_real().len()).copy_from_slice(&tensor.to_f32());
+            let bytes = bytes(&memory_of(tensor));
+            state.bytes_mut()[*offset..offset + bytes.len()].copy_from_slice(&bytes);
         }
-        let mut arena = Block::new(self.plan.arena_bytes);
-        let stride = self.kernels.iter().map(Kernel::scratch_bytes).max().unwrap_or(0).max(64);
-        let mut scratch = Block::new(stride);
-        let pointers: Vec<*mut u8> = ports.iter_mut().map(memory_pointer).collect();
-        let mut parts = parts;
+        let mut arena = Guarded::new(self.plan.arena_bytes, side);
+        self.unused().iter().for_each(|range| arena.forbid(range));
+        let stride = self.kernels.iter().map(Kernel::scratch_bytes).max().unwrap_or(0).next_multiple_of(64).max(64);
+        let mut scratch = Guarded::new(threads * stride, side);
+        let pointers: Vec<*mut u8> = ports.iter_mut().map(Guarded::pointer).collect();
         let context = Context {
             arena: arena.pointer(),
             state: state.pointer(),
             scratch: scratch.pointer(),
             scratch_stride: stride,
             ports: pointers.as_ptr(),
-            parallel_for: (parts > 1).then_some(in_parts),
-            pool: (&raw mut parts).cast(),
+            parallel_for,
+            pool,
         };
         // SAFETY: the library was just made from verified kernels; all blocks have the sizes of the plan.
         let status = unsafe {
@@ -172,19 +220,40 @@ impl Planned {
             entry(&context)
         };
         assert_eq!(status, 0);
-        let outputs = self
-            .graph
-            .outputs
-            .iter()
-            .zip(&ports[inputs.len()..])
-            .map(|((_, v), memory)| tensor_of(&self.graph.value(*v).shape, memory))
-            .collect();
-        let states = states
-            .iter()
-            .zip(offsets)
-            .map(|(tensor, offset)| Tensor::f32(tensor.shape.clone(), state.floats(offset, tensor.as_real().len())))
-            .collect();
-        Outcome { outputs, states }
+        let outputs = self.graph.outputs.iter().zip(&ports[inputs.len()..]).map(|((_, v), port)| {
+            let value = self.graph.value(*v);
+            let words = port.bytes().chunks_exact(4).map(|word| word.try_into().unwrap());
+            match value.dtype {
+                DType::F32 => Tensor::f32(value.shape.clone(), &words.map(f32::from_ne_bytes).collect::<Vec<_>>()),
+                DType::I32 | DType::U8 => Tensor::i32(value.shape.clone(), words.map(i32::from_ne_bytes).collect()),
+            }
+        });
+        let after = states.iter().zip(offsets).map(|(tensor, offset)| {
+            let words = state.bytes()[offset..].chunks_exact(4).take(tensor.shape.iter().product());
+            let floats: Vec<f32> = words.map(|word| f32::from_ne_bytes(word.try_into().unwrap())).collect();
+            Tensor::f32(tensor.shape.clone(), &floats)
+        });
+        Outcome { outputs: outputs.collect(), states: after.collect() }
+    }
+
+    /// What no buffer takes of the arena.
+    fn unused(&self) -> Vec<Range<usize>> {
+        let arena = self.plan.buffers.iter().filter_map(|buffer| match buffer.place {
+            Place::Arena(start) if buffer.part_of.is_none() => Some(start..start + buffer.bytes()),
+            _ => None,
+        });
+        let mut used: Vec<Range<usize>> = arena.collect();
+        used.sort_by_key(|range| range.start);
+        let mut unused = Vec::new();
+        let mut end = 0;
+        for range in used {
+            if end < range.start {
+                unused.push(end..range.start);
+            }
+            end = end.max(range.end);
+        }
+        unused.push(end..self.plan.arena_bytes);
+        unused
     }
 }
 
@@ -196,29 +265,6 @@ unsafe extern "C" fn in_parts(pool: *mut c_void, context: *const Context, count:
         for part in (0..parts).rev() {
             body(context, (*context).scratch, count * part / parts, count * (part + 1) / parts);
         }
-    }
-}
-
-/// Memory aligned to 64 bytes, full of NaN.
-struct Block {
-    floats: Vec<f32>,
-    start: usize,
-}
-
-impl Block {
-    fn new(bytes: usize) -> Block {
-        let floats = vec![f32::NAN; bytes / 4 + 32];
-        let start = floats.as_ptr().align_offset(64);
-        Block { floats, start }
-    }
-
-    fn pointer(&mut self) -> *mut u8 {
-        self.floats[self.start..].as_mut_ptr().cast()
-    }
-
-    fn floats(&mut self, offset: usize, len: usize) -> &mut [f32] {
-        let from = self.start + offset / 4;
-        &mut self.floats[from..from + len]
     }
 }
 

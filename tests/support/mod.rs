@@ -5,7 +5,10 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 pub mod compiled;
+pub mod convolution;
+pub mod guarded;
 
+use guarded::{Guarded, Side};
 use netc::kernel::interpret::Memory;
 use netc::kernel::{DType, Kernel, Space};
 use netc::plan::{Buffer, BufferId, Layout, Place, Plan, Step, Work};
@@ -29,7 +32,8 @@ pub fn assert_close(what: &str, actual: &[f32], expected: &[f32], tolerance: f32
     }
 }
 
-/// Compiles `kernel` for `target`, loads it and runs it on `buffers` on one thread.
+/// Compiles `kernel` for `target`, loads it and runs it on `buffers` on one thread, with pages that nobody may touch
+/// before them and behind them.
 pub fn run_compiled(kernel: &Kernel, buffers: &mut [Memory], target: &Target) {
     let globals: Vec<_> = kernel.buffers.iter().filter(|b| matches!(b.space, Space::Global(_))).collect();
     assert_eq!(globals.len(), buffers.len());
@@ -73,32 +77,50 @@ pub fn run_compiled(kernel: &Kernel, buffers: &mut [Memory], target: &Target) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("unit.so");
     netc::codegen::link_shared(&code, folder.path(), &path).unwrap();
-    let mut scratch = vec![f32::NAN; kernel.scratch_bytes() / 4 + 32];
-    let start = scratch.as_ptr().align_offset(64);
-    let ports: Vec<*mut u8> = buffers.iter_mut().map(memory_pointer).collect();
-    let context = Context {
-        arena: std::ptr::null_mut(),
-        state: std::ptr::null_mut(),
-        scratch: scratch[start..].as_mut_ptr().cast(),
-        scratch_stride: 0,
-        ports: ports.as_ptr(),
-        parallel_for: None,
-        pool: std::ptr::null_mut(),
-    };
-    // SAFETY: the library was just made from a verified kernel; ports and scratch are as large as its buffers.
-    let status = unsafe {
-        let library = libloading::Library::new(&path).unwrap();
-        let entry: libloading::Symbol<EntryPoint> = library.get(b"unit_test").unwrap();
-        entry(&context)
-    };
-    assert_eq!(status, 0);
+    let results = [Side::Before, Side::After].map(|side| {
+        let mut ports: Vec<Guarded> = buffers.iter().map(|memory| Guarded::of(&bytes(memory), side)).collect();
+        let mut scratch = Guarded::new(kernel.scratch_bytes().next_multiple_of(64), side);
+        let pointers: Vec<*mut u8> = ports.iter_mut().map(Guarded::pointer).collect();
+        let context = Context {
+            arena: std::ptr::null_mut(),
+            state: std::ptr::null_mut(),
+            scratch: scratch.pointer(),
+            scratch_stride: 0,
+            ports: pointers.as_ptr(),
+            parallel_for: None,
+            pool: std::ptr::null_mut(),
+        };
+        // SAFETY: the library was just made from a verified kernel; ports and scratch are as large as its buffers.
+        let status = unsafe {
+            let library = libloading::Library::new(&path).unwrap();
+            let entry: libloading::Symbol<EntryPoint> = library.get(b"unit_test").unwrap();
+            entry(&context)
+        };
+        assert_eq!(status, 0);
+        ports
+    });
+    let [before, after] = &results;
+    assert!(before.iter().zip(after).all(|(a, b)| a.bytes() == b.bytes()), "{} depends on places", kernel.name);
+    for (memory, port) in buffers.iter_mut().zip(after) {
+        *memory = with_bytes(memory, port.bytes());
+    }
 }
 
-/// Address of the first element.
-fn memory_pointer(memory: &mut Memory) -> *mut u8 {
+/// Its elements as bytes.
+pub fn bytes(memory: &Memory) -> Vec<u8> {
     match memory {
-        Memory::F32(x) => x.as_mut_ptr().cast(),
-        Memory::I32(x) => x.as_mut_ptr().cast(),
-        Memory::U8(x) => x.as_mut_ptr(),
+        Memory::F32(x) => x.iter().flat_map(|x| x.to_ne_bytes()).collect(),
+        Memory::I32(x) => x.iter().flat_map(|x| x.to_ne_bytes()).collect(),
+        Memory::U8(x) => x.clone(),
+    }
+}
+
+/// Memory of the same type with elements of these bytes.
+fn with_bytes(memory: &Memory, bytes: &[u8]) -> Memory {
+    let words = bytes.chunks_exact(4).map(|word| word.try_into().unwrap());
+    match memory {
+        Memory::F32(_) => Memory::F32(words.map(f32::from_ne_bytes).collect()),
+        Memory::I32(_) => Memory::I32(words.map(i32::from_ne_bytes).collect()),
+        Memory::U8(_) => Memory::U8(bytes.to_vec()),
     }
 }

@@ -160,41 +160,67 @@ fn weight_cost(target: &Target, count: f64) -> f64 {
 impl Winograd {
     /// The cheapest, if it is cheaper than the definition or `anyway`.
     pub fn choose(target: &Target, extent: &Extent, anyway: bool) -> Option<Winograd> {
-        let Extent { batch, times, inner, outer, result, taps, groups, definition, .. } = *extent;
-        // Vectors run over channels: few channels waste lanes.
-        let lanes = |channels: usize| (channels / groups).next_multiple_of(target.lanes) * groups;
-        let pixels = (times * batch * result[0] * result[1]) as f64;
-        let weights = (lanes(outer) * (inner / groups)) as f64;
-        let direct_weights = (lanes(outer) * definition) as f64;
-        let direct = direct_weights * weight_cost(target, pixels);
+        let direct = (extent.lanes(target, extent.outer) * extent.definition) as f64;
+        let direct = direct * weight_cost(target, (extent.times * extent.pixels()) as f64);
         let mut best = (if anyway { f64::INFINITY } else { direct }, None);
-        let sizes = |axis: usize| {
-            let most = (transform::MOST_POINTS + 1).saturating_sub(taps[axis]);
-            if taps[axis] == 1 { 1..=1 } else { 2..=most.min(result[axis].next_multiple_of(2)) }
-        };
-        for (rows, columns) in sizes(0).flat_map(|rows| sizes(1).map(move |columns| (rows, columns))) {
-            let outputs = [rows, columns];
-            let points = [0, 1].map(|axis| outputs[axis] + taps[axis] - 1);
-            let area = (points[0] * points[1]) as f64;
-            let one_way =
-                |from: [usize; 2], to: [usize; 2]| (from[1] * to[0] * from[0] + to[0] * to[1] * from[1]) as f64;
-            let transforms = lanes(inner) as f64 * (one_way(points, points) + area)
-                + lanes(outer) as f64 * (one_way(points, outputs) + area);
-            for mosaic in extent.mosaics(outputs) {
-                let tiles = extent.tiles(&mosaic, outputs);
-                let count = (times * (batch / mosaic.count()) * tiles[0] * tiles[1]) as f64;
-                let cost = area * weights * weight_cost(target, count) + TRANSFORM_COST * count * transforms;
-                if cost < best.0 {
-                    let form = Winograd { outputs, taps, tiles, mosaic, groups, division: Division::Channels };
-                    let division = form.divide(extent, target.cache / 8);
-                    // Few large mosaics are for a batch that is one, whose threads each do some channels.
-                    if mosaic.count() == 1 || mosaic.count() == batch || division != Division::Channels {
-                        best = (cost, Some(Winograd { division, ..form }));
-                    }
+        for form in Winograd::all(extent) {
+            let cost = form.cost(target, extent);
+            if cost < best.0 {
+                let division = form.divide(extent, target.cache / 8);
+                // Few large mosaics are for a batch that is one, whose threads each do some channels.
+                let images = form.mosaic.count();
+                if images == 1 || images == extent.batch || division != Division::Channels {
+                    best = (cost, Some(Winograd { division, ..form }));
                 }
             }
         }
         best.1
+    }
+
+    /// The one of all, divided in any way, that a number draws; none, too, is one of them.
+    pub fn drawn(extent: &Extent, number: u64) -> Option<Winograd> {
+        let mut rest = number;
+        let mut below = |count: usize| {
+            let drawn = rest % count as u64;
+            rest /= count as u64;
+            drawn as usize
+        };
+        let all: Vec<Winograd> = Winograd::all(extent).collect();
+        let form = *all.get(below(all.len() + 1))?;
+        let mosaics = divisors(extent.batch / form.mosaic.count());
+        let mosaics = mosaics.map(|mosaics| Division::Tiles { mosaics, rows: form.tiles[0] });
+        let rows = divisors(form.tiles[0]).map(|rows| Division::Tiles { mosaics: 1, rows });
+        let divisions: Vec<Division> = mosaics.chain(rows).chain([Division::Channels]).collect();
+        Some(Winograd { division: divisions[below(divisions.len())], ..form })
+    }
+
+    /// Those of every size of tiles and of mosaics that can be used, undivided.
+    fn all(extent: &Extent) -> impl Iterator<Item = Winograd> {
+        let Extent { taps, result, groups, .. } = *extent;
+        let sizes = move |axis: usize| {
+            let most = (transform::MOST_POINTS + 1).saturating_sub(taps[axis]);
+            if taps[axis] == 1 { 1..=1 } else { 2..=most.min(result[axis].next_multiple_of(2)) }
+        };
+        let outputs = sizes(0).flat_map(move |rows| sizes(1).map(move |columns| [rows, columns]));
+        outputs.flat_map(move |outputs| {
+            extent.mosaics(outputs).map(move |mosaic| {
+                let tiles = extent.tiles(&mosaic, outputs);
+                Winograd { outputs, taps, tiles, mosaic, groups, division: Division::Channels }
+            })
+        })
+    }
+
+    /// Multiply-adds of one of a vector's lanes in the time that it takes.
+    fn cost(&self, target: &Target, extent: &Extent) -> f64 {
+        let [inner, outer] = [extent.inner, extent.outer].map(|channels| extent.lanes(target, channels));
+        let (outputs, points) = (self.outputs, self.points());
+        let area = self.area() as f64;
+        let one_way = |from: [usize; 2], to: [usize; 2]| (from[1] * to[0] * from[0] + to[0] * to[1] * from[1]) as f64;
+        let transforms =
+            inner as f64 * (one_way(points, points) + area) + outer as f64 * (one_way(points, outputs) + area);
+        let weights = (outer * (extent.inner / extent.groups)) as f64;
+        let count = (extent.times * self.tiles_of(extent.batch)) as f64;
+        area * weights * weight_cost(target, count) + TRANSFORM_COST * count * transforms
     }
 
     /// Points of a tile: rows, columns.
@@ -302,6 +328,16 @@ impl Extent {
             read - after.min(self.before[axis]).min(self.taps[axis] - 1)
         });
         Mosaic { images, pitch }
+    }
+
+    /// Pixels of the result.
+    fn pixels(&self) -> usize {
+        self.batch * self.result[0] * self.result[1]
+    }
+
+    /// So many channels in whole vectors, which run over those of a group: few channels waste lanes.
+    fn lanes(&self, target: &Target, channels: usize) -> usize {
+        (channels / self.groups).next_multiple_of(target.lanes) * self.groups
     }
 
     fn tiles(&self, mosaic: &Mosaic, outputs: [usize; 2]) -> [usize; 2] {
