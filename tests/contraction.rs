@@ -16,6 +16,7 @@ use netc::kernel::schedule::pack::{pack_matrix, pack_weights};
 use netc::kernel::{DType, Kernel, text, verify};
 use netc::plan::{ConvWork, Epilogue, MatMulWork, PackedWeights, Tile, input_grad_halo};
 use netc::target::Target;
+use netc_runtime::random::Stream;
 use support::{assert_close, numbers, run_compiled};
 
 fn targets() -> Vec<Target> {
@@ -293,58 +294,67 @@ fn transpose(matrix: &[f32], rows: usize) -> Vec<f32> {
     (0..matrix.len()).map(|at| matrix[at % rows * columns + at / rows]).collect()
 }
 
-/// All ways to multiply two matrices: operands as they are or transposed, the right one packed or not, the result as it is
-/// or turned.
+/// All ways to multiply an m×k by a k×n matrix: operands as they are or transposed, the right one packed or not, the
+/// result as it is or turned.
+fn products([m, n, k]: [usize; 3], tile: Tile, target: &Target, seed: u64) {
+    let (a, b) = (numbers(seed, m * k), numbers(90 + seed, n * k));
+    let bias = numbers(70 + seed, m.max(n));
+    let product: Vec<f32> = (0..m * n)
+        .map(|at| (0..k).map(|s| f64::from(a[at / n * k + s]) * f64::from(b[s * n + at % n])).sum::<f64>() as f32)
+        .collect();
+    let packed_len = PackedWeights::new(1, n, k, [1, 1], tile.columns()).len();
+    for (from, transposed) in [(b.clone(), false), (transpose(&b, k), true)] {
+        let dims = if transposed { [n, k] } else { [k, n] };
+        let kernel = pack_matrix(target.lanes, "pack", &Tensor::rows(&dims), transposed, tile.columns());
+        let packed = run(&kernel, &[Memory::F32(from), Memory::F32(vec![f32::NAN; packed_len])], target);
+        for (at, x) in packed.iter().enumerate() {
+            let (row, column) =
+                (at / tile.columns() % k, at / (k * tile.columns()) * tile.columns() + at % tile.columns());
+            assert_eq!(*x, if column < n { b[row * n + column] } else { 0.0 }, "{m}x{n}x{k} {transposed}: {at}");
+        }
+        // One of the two packed matrices, which are the same, is enough.
+        for way in 0..if transposed { 8 } else { 0 } {
+            let [transposed, packs, turned] = [way & 1 > 0, way & 2 > 0, way & 4 > 0];
+            let epilogue = vec![Epilogue::Bias, Epilogue::Relu];
+            let work = MatMulWork { transposed, packed: packs, turned, tile, epilogue, update: None };
+            let left = if transposed { [k, m] } else { [m, k] };
+            let right = if packs { Tensor::rows(&[packed_len]) } else { Tensor::rows(&[k, n]) };
+            let (dims, expected) = if turned { ([n, m], transpose(&product, m)) } else { ([m, n], product.clone()) };
+            let expected: Vec<f32> =
+                expected.iter().enumerate().map(|(at, y)| (y + bias[at % dims[1]]).max(0.0)).collect();
+            let [bias_of, result] = [&dims[1..], &dims[..]].map(|dims| [Tensor::rows(dims)]);
+            let kernel = matmul(target, "matmul", &work, [&Tensor::rows(&left), &right], &bias_of, &result);
+            let memory = [
+                Memory::F32(if transposed { transpose(&a, m) } else { a.clone() }),
+                Memory::F32(if packs { packed.clone() } else { b.clone() }),
+                Memory::F32(bias[..dims[1]].to_vec()),
+                Memory::F32(vec![f32::NAN; m * n]),
+            ];
+            let what = format!("{m}x{n}x{k} {work:?} on {}", target.cpu);
+            assert_close(&what, &run(&kernel, &memory, target), &expected, 1e-5);
+        }
+    }
+}
+
 #[test]
 fn matrix_products() {
-    let sizes = [(5, 7, 3), (1, 40, 150), (30, 64, 300), (17, 10, 1), (150, 290, 20)];
     for target in targets() {
-        for (i, (m, n, k)) in sizes.into_iter().enumerate() {
-            let (a, b) = (numbers(i as u64, m * k), numbers(90 + i as u64, n * k));
-            let bias = numbers(70 + i as u64, m.max(n));
-            let product: Vec<f32> = (0..m * n)
-                .map(|at| {
-                    (0..k).map(|s| f64::from(a[at / n * k + s]) * f64::from(b[s * n + at % n])).sum::<f64>() as f32
-                })
-                .collect();
-            let tile = Tile::choose(&target, m, n);
-            let packed_len = PackedWeights::new(1, n, k, [1, 1], tile.columns()).len();
-            for (from, transposed) in [(b.clone(), false), (transpose(&b, k), true)] {
-                let dims = if transposed { [n, k] } else { [k, n] };
-                let kernel = pack_matrix(target.lanes, "pack", &Tensor::rows(&dims), transposed, tile.columns());
-                let packed = run(&kernel, &[Memory::F32(from), Memory::F32(vec![f32::NAN; packed_len])], &target);
-                for (at, x) in packed.iter().enumerate() {
-                    let (row, column) =
-                        (at / tile.columns() % k, at / (k * tile.columns()) * tile.columns() + at % tile.columns());
-                    assert_eq!(
-                        *x,
-                        if column < n { b[row * n + column] } else { 0.0 },
-                        "{m}x{n}x{k} {transposed}: {at}"
-                    );
-                }
-                // One of the two packed matrices, which are the same, is enough.
-                for way in 0..if transposed { 8 } else { 0 } {
-                    let [transposed, packs, turned] = [way & 1 > 0, way & 2 > 0, way & 4 > 0];
-                    let epilogue = vec![Epilogue::Bias, Epilogue::Relu];
-                    let work = MatMulWork { transposed, packed: packs, turned, tile, epilogue, update: None };
-                    let left = if transposed { [k, m] } else { [m, k] };
-                    let right = if packs { Tensor::rows(&[packed_len]) } else { Tensor::rows(&[k, n]) };
-                    let (dims, expected) =
-                        if turned { ([n, m], transpose(&product, m)) } else { ([m, n], product.clone()) };
-                    let expected: Vec<f32> =
-                        expected.iter().enumerate().map(|(at, y)| (y + bias[at % dims[1]]).max(0.0)).collect();
-                    let [bias_of, result] = [&dims[1..], &dims[..]].map(|dims| [Tensor::rows(dims)]);
-                    let kernel = matmul(&target, "matmul", &work, [&Tensor::rows(&left), &right], &bias_of, &result);
-                    let memory = [
-                        Memory::F32(if transposed { transpose(&a, m) } else { a.clone() }),
-                        Memory::F32(if packs { packed.clone() } else { b.clone() }),
-                        Memory::F32(bias[..dims[1]].to_vec()),
-                        Memory::F32(vec![f32::NAN; m * n]),
-                    ];
-                    let what = format!("{m}x{n}x{k} {work:?} on {}", target.cpu);
-                    assert_close(&what, &run(&kernel, &memory, &target), &expected, 1e-5);
-                }
-            }
+        for (i, size) in [[5, 7, 3], [1, 40, 150], [30, 64, 300], [17, 10, 1], [150, 290, 20]].into_iter().enumerate() {
+            products(size, Tile::choose(&target, size[0], size[1]), &target, i as u64);
         }
+    }
+}
+
+/// Register tiles of any size, whether registers hold them or not.
+#[test]
+fn matrix_products_by_random_tiles() {
+    let mut stream = Stream::new(1, [0x7469_6c65, 0, 0]);
+    let mut draw = |n: u32| 1 + stream.below(n) as usize;
+    for seed in 0..6 {
+        let host = codegen::host();
+        let lanes = 2 << draw(3);
+        let target = Target { lanes, cache: 1 << (10 + draw(14)), ..host };
+        let tile = Tile { rows: draw(12), vectors: draw(4), lanes, fused: target.fused };
+        products([draw(70), draw(150), draw(90)], tile, &target, seed);
     }
 }

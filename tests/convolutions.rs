@@ -26,7 +26,7 @@ use std::ops::Range;
 use std::time::Instant;
 use support::compiled::Planned;
 use support::convolution::{Case, Way, form, largest_error, operands, same_bits, scale};
-use support::guarded::Side;
+use support::guarded::{Guarded, PAGE, Side};
 
 /// The cases to test: those of NETC_CASES, or the first few.
 fn cases() -> Range<u64> {
@@ -161,4 +161,35 @@ fn input_gradients() {
 #[test]
 fn weight_gradients() {
     check_all(Way::WeightGradient);
+}
+
+/// Whether a byte may be read: who asks the system to write it somewhere is told, and does not end.
+#[allow(unsafe_code, reason = "asks about memory that may not be touched")]
+fn is_readable(place: *const u8) -> bool {
+    let mut ends = [0; 2];
+    // SAFETY: a pipe of its own, closed at the end; the system looks at the byte, not this process.
+    unsafe {
+        assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
+        let written = libc::write(ends[1], place.cast(), 1);
+        for end in ends {
+            libc::close(end);
+        }
+        written == 1
+    }
+}
+
+#[test]
+fn memory_lies_between_forbidden_pages() {
+    for bytes in [4, 4096, PAGE, 3 * PAGE + 20] {
+        let mut block = Guarded::new(bytes, Side::Before);
+        let first = block.pointer();
+        assert!(is_readable(first) && !is_readable(first.wrapping_sub(1)), "{bytes}");
+        let mut block = Guarded::new(bytes, Side::After);
+        let end = block.pointer().wrapping_add(bytes);
+        assert!(is_readable(end.wrapping_sub(1)) && !is_readable(end), "{bytes}");
+    }
+    let mut block = Guarded::new(4 * PAGE, Side::Before);
+    block.forbid(&(PAGE - 1..2 * PAGE + 1));
+    let readable = [0, 1, 2, 3].map(|page| is_readable(block.pointer().wrapping_add(page * PAGE)));
+    assert_eq!(readable, [true, false, true, true]);
 }
