@@ -49,8 +49,9 @@ fn machine(stream: &mut Stream) -> Target {
 }
 
 /// Largest error over what a sum of so many terms is about, by the points of a tile's longer side; of the definition, 0.
-/// The largest that 12 000 cases gave are in parentheses.
-const TOLERANCE: [f64; 9] = [3e-6, 3e-6, 3e-6, 4e-6, 6e-6, 1e-5, 2e-5, 4e-5, 7e-5];
+/// The largest that the cases 3000 to 3399 have: 2.3e-6 by the definition; 1.7e-6, none, 1.0e-6, 1.3e-6, 2.4e-6, 2.8e-6,
+/// 8.5e-6 and 9.6e-6 by points.
+const TOLERANCE: [f64; 9] = [3e-6, 3e-6, 3e-6, 3e-6, 3e-6, 8e-6, 8e-6, 2e-5, 3e-5];
 
 struct Tester {
     pools: Vec<Pool>,
