@@ -14,6 +14,7 @@
 //! | [`diag`] | what is wrong with the user's text, as data; rendered as text or JSON |
 //! | [`geometry`] | windows and padding: the words that several stages share |
 //! | [`target`] | the machine that code is made for |
+//! | [`parallel`] | jobs side by side |
 //! | [`spec`] | text → [`spec::Spec`]: the tree as written, every value with its place |
 //! | [`check`] | Spec → [`check::Network`]: layers resolved, every shape with its derivation |
 //! | [`compare`] | two Networks → what they differ in, and what that can change |
@@ -68,6 +69,7 @@ pub mod geometry;
 pub mod grad;
 pub mod graph;
 pub mod kernel;
+pub mod parallel;
 pub mod passes;
 pub mod picture;
 pub mod plan;

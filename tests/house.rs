@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The stages in the order in which data flows. A stage names itself and those before it, never a later one.
-const STAGES: [&str; 19] = [
-    "source", "geometry", "target", "diag", "spec", "check", "compare", "editor", "picture", "graph", "grad", "passes",
-    "plan", "kernel", "forecast", "codegen", "program", "driver", "cli",
+const STAGES: [&str; 20] = [
+    "source", "geometry", "target", "parallel", "diag", "spec", "check", "compare", "editor", "picture", "graph",
+    "grad", "passes", "plan", "kernel", "forecast", "codegen", "program", "driver", "cli",
 ];
 
 /// Outside crates that only some stages may name.

@@ -2,7 +2,8 @@
 //!
 //! For every step there is a *region* (addresses from the context, then the body; the signature of
 //! [`netc_runtime::program::ParallelBody`]) and an entry point that runs it, in parallel if the kernel has a parallel loop; for every
-//! function there is an entry point that runs its steps in order.
+//! function there is an entry point that runs its steps in order. There are many, each runs in no time and has nothing in it
+//! that could be made better: LLVM does not optimise them.
 
 #![allow(unsafe_code, reason = "LLVM's address arithmetic is unchecked")]
 
@@ -16,6 +17,7 @@ use inkwell::module::{Linkage, Module};
 use inkwell::values::{BasicMetadataValueEnum, FunctionValue, PointerValue};
 use inkwell::{AddressSpace, GlobalVisibility};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 type Emit<T> = Result<T, BuilderError>;
 
@@ -122,14 +124,21 @@ impl<'ctx> Emitter<'_, 'ctx> {
         let params = region.get_params();
         let base = params[0].into_pointer_value();
         let operands = step.operands();
+        let mut blocks = BTreeMap::new();
+        let mut block = |field: u64| -> Emit<PointerValue<'ctx>> {
+            Ok(match blocks.entry(field) {
+                Entry::Occupied(loaded) => *loaded.get(),
+                Entry::Vacant(new) => *new.insert(self.pointer_at(base, field)?),
+            })
+        };
         let mut arguments = Vec::new();
         for &operand in &operands {
             let buffer = &plan.buffers[operand.0 as usize];
             let address = match buffer.place {
-                Place::Arena(offset) => self.at(self.pointer_at(base, ARENA)?, offset as u64)?,
-                Place::State(offset) => self.at(self.pointer_at(base, STATE)?, offset as u64)?,
+                Place::Arena(offset) => self.at(block(ARENA)?, offset as u64)?,
+                Place::State(offset) => self.at(block(STATE)?, offset as u64)?,
                 Place::Port(port) => {
-                    let port = self.pointer_at(self.pointer_at(base, PORTS)?, 8 * port as u64)?;
+                    let port = self.pointer_at(block(PORTS)?, 8 * port as u64)?;
                     self.at(port, buffer.part_of.map_or(0, |part| part.bytes as u64))?
                 }
             };

@@ -1,7 +1,7 @@
 //! From object files to a shared library, by the system's linker.
 
 use super::Code;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Why linking failed.
@@ -33,49 +33,71 @@ pub enum LinkError {
     },
 }
 
-/// Links `code` into the shared library `output`; intermediate objects go to the folder `scratch`.
+/// Links `code` into the shared library `library`, and joins it into the one object file `object`; intermediate files go
+/// to the folder `scratch`.
+///
+/// # Errors
+/// As [`link_shared`].
+pub fn link(code: &Code, scratch: &Path, library: &Path, object: &Path) -> Result<(), LinkError> {
+    let parts = Parts::write(code, scratch)?;
+    std::thread::scope(|scope| {
+        let joined = scope.spawn(|| parts.link(object, &["-r", "-nostdlib"], &[]));
+        let linked = parts.link(library, &SHARED, &["-lm"]);
+        linked.and(joined.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+}
+
+/// Links `code` into the shared library `output`; intermediate files go to the folder `scratch`.
 ///
 /// # Errors
 /// If there is no linker, it fails, or the objects cannot be written.
 pub fn link_shared(code: &Code, scratch: &Path, output: &Path) -> Result<(), LinkError> {
-    // The kernels refer to each other only; symbols are bound once and for all, and the same input gives the same bytes.
-    let flags = ["-shared", "-nostartfiles", "-Wl,--build-id=none", "-Wl,-Bsymbolic", "-Wl,-z,noexecstack"];
-    link(code, scratch, output, &flags, &["-lm"])
+    Parts::write(code, scratch)?.link(output, &SHARED, &["-lm"])
 }
 
-/// Joins `code` into the one object file `output`.
-///
-/// # Errors
-/// As [`link_shared`].
-pub fn link_object(code: &Code, scratch: &Path, output: &Path) -> Result<(), LinkError> {
-    link(code, scratch, output, &["-r", "-nostdlib"], &[])
+/// The kernels refer to each other only; symbols are bound once and for all, and the same input gives the same bytes.
+const SHARED: [&str; 5] = ["-shared", "-nostartfiles", "-Wl,--build-id=none", "-Wl,-Bsymbolic", "-Wl,-z,noexecstack"];
+
+/// Object files while they are linked.
+struct Parts(Vec<PathBuf>);
+
+impl Parts {
+    fn write(code: &Code, scratch: &Path) -> Result<Parts, LinkError> {
+        let mut parts = Parts(Vec::new());
+        for (i, object) in code.objects.iter().enumerate() {
+            let path = scratch.join(format!("part{i}.o"));
+            let written = std::fs::write(&path, object);
+            parts.0.push(path.clone());
+            written.map_err(|source| LinkError::Io { path: path.display().to_string(), source })?;
+        }
+        Ok(parts)
+    }
+
+    fn link(&self, output: &Path, flags: &[&str], libraries: &[&str]) -> Result<(), LinkError> {
+        let (program, options) = compiler(std::env::var("CC").ok().as_deref());
+        let run = Command::new(&program)
+            .args(options)
+            .args(flags)
+            .arg("-o")
+            .arg(output)
+            .args(&self.0)
+            .args(libraries)
+            .output()
+            .map_err(|source| LinkError::NoLinker { program: program.clone(), source })?;
+        if run.status.success() {
+            Ok(())
+        } else {
+            Err(LinkError::Failed { program, message: String::from_utf8_lossy(&run.stderr).trim().to_owned() })
+        }
+    }
 }
 
-fn link(code: &Code, scratch: &Path, output: &Path, flags: &[&str], libraries: &[&str]) -> Result<(), LinkError> {
-    let mut objects = Vec::new();
-    for (i, object) in code.objects.iter().enumerate() {
-        let path = scratch.join(format!("part{i}.o"));
-        std::fs::write(&path, object).map_err(|source| LinkError::Io { path: path.display().to_string(), source })?;
-        objects.push(path);
-    }
-    let (program, options) = compiler(std::env::var("CC").ok().as_deref());
-    let run = Command::new(&program)
-        .args(options)
-        .args(flags)
-        .arg("-o")
-        .arg(output)
-        .args(&objects)
-        .args(libraries)
-        .output()
-        .map_err(|source| LinkError::NoLinker { program: program.clone(), source })?;
-    for object in objects {
-        // A leftover in a scratch folder harms nobody.
-        let _ = std::fs::remove_file(object);
-    }
-    if run.status.success() {
-        Ok(())
-    } else {
-        Err(LinkError::Failed { program, message: String::from_utf8_lossy(&run.stderr).trim().to_owned() })
+impl Drop for Parts {
+    fn drop(&mut self) {
+        for part in &self.0 {
+            // A leftover in a scratch folder harms nobody.
+            let _ = std::fs::remove_file(part);
+        }
     }
 }
 

@@ -118,8 +118,8 @@ fn with_registers(triple: String, cpu: String, features: String) -> Target {
     Target { triple, cpu, features, lanes, registers, cache: CACHE, fused }
 }
 
-/// LLVM's machine for a target.
-pub(super) fn machine(target: &Target) -> TargetMachine {
+/// LLVM's machine for a target, and how much work it puts into code.
+pub(super) fn machine(target: &Target, level: OptimizationLevel) -> TargetMachine {
     initialize();
     let triple = TargetTriple::create(&target.triple);
     inkwell::targets::Target::from_triple(&triple)
@@ -129,7 +129,7 @@ pub(super) fn machine(target: &Target) -> TargetMachine {
                 &triple,
                 &target.cpu,
                 &target.features,
-                OptimizationLevel::Default,
+                level,
                 RelocMode::PIC,
                 CodeModel::Default,
             )
@@ -151,7 +151,7 @@ mod tests {
         for (of, cpu, _) in KNOWN {
             let (own, other) = if *of == X86 { (&x86, &arm) } else { (&arm, &x86) };
             assert_eq!(on(own.clone(), cpu).unwrap().cpu, *cpu);
-            machine(&on(own.clone(), cpu).unwrap());
+            machine(&on(own.clone(), cpu).unwrap(), OptimizationLevel::Default);
             assert!(on(other.clone(), cpu).is_err(), "{cpu}");
         }
         assert_eq!(on(arm.clone(), "native").unwrap(), arm);

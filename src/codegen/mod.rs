@@ -12,16 +12,18 @@ mod machine;
 mod math;
 
 pub(crate) use entry::step_symbol;
-pub use link::{LinkError, link_object, link_shared};
+pub use link::{LinkError, link, link_shared};
 pub use machine::{TargetError, host, named};
 
 use crate::kernel::Kernel;
+use crate::parallel::side_by_side;
 use crate::plan::Plan;
 use crate::target::Target;
+use inkwell::OptimizationLevel;
 use inkwell::context::Context;
 use inkwell::module::Module;
 use inkwell::passes::PassBuilderOptions;
-use inkwell::targets::FileType;
+use inkwell::targets::{FileType, TargetMachine};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
@@ -86,22 +88,28 @@ pub fn compile(
     store: &dyn KernelStore,
 ) -> Code {
     let units = units(network, functions);
-    let bodies: Vec<(&String, &Body)> = units.bodies.iter().collect();
-    let mut objects = in_parallel(&bodies, |name, body| {
-        let key = key(name, body, target);
-        store.find(&key).unwrap_or_else(|| {
+    // Kernels, and last the entry points.
+    let jobs: Vec<Option<(&String, &Body)>> = units.bodies.iter().map(Some).chain([None]).collect();
+    let weight = |job: &Option<(&String, &Body)>| job.map_or(usize::MAX, |(_, body)| body.text.len());
+    let objects = side_by_side(&jobs, weight, |job| match job {
+        Some((name, body)) => {
+            let key = key(name, body, target);
+            store.find(&key).unwrap_or_else(|| {
+                let context = Context::create();
+                let module = context.create_module("kernel");
+                body::emit(&context, &module, name, body.kernel, target);
+                let object = object(&module, &optimise(&module, target));
+                store.keep(&key, &object);
+                object
+            })
+        }
+        None => {
             let context = Context::create();
-            let module = context.create_module("kernel");
-            body::emit(&context, &module, name, body.kernel, target);
-            let object = object(&module, target);
-            store.keep(&key, &object);
-            object
-        })
+            let module = context.create_module("entry");
+            entry::emit(&context, &module, network, functions, &units.names, manifest, target);
+            object(&module, &as_it_is(&module, target))
+        }
     });
-    let context = Context::create();
-    let module = context.create_module("entry");
-    entry::emit(&context, &module, network, functions, &units.names, manifest, target);
-    objects.push(object(&module, target));
     Code { objects }
 }
 
@@ -174,36 +182,25 @@ fn units<'a>(network: &str, functions: &[Function<'a>]) -> Units<'a> {
     Units { bodies, names }
 }
 
-/// One object a kernel, in the order of `bodies`, made by as many threads as the machine has; the longest first.
-fn in_parallel<'a>(bodies: &[(&'a String, &'a Body)], make: impl Fn(&str, &Body) -> Vec<u8> + Sync) -> Vec<Vec<u8>> {
-    let mut order: Vec<usize> = (0..bodies.len()).collect();
-    order.sort_by_key(|&i| std::cmp::Reverse(bodies[i].1.text.len()));
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let results: Vec<std::sync::Mutex<Vec<u8>>> = bodies.iter().map(|_| std::sync::Mutex::default()).collect();
-    let workers = std::thread::available_parallelism().map_or(1, |n| n.get()).min(bodies.len());
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                while let Some(&i) = order.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
-                    let (name, body) = bodies[i];
-                    let bytes = make(name, body);
-                    if let Ok(mut slot) = results[i].lock() {
-                        *slot = bytes;
-                    }
-                }
-            });
-        }
-    });
-    results.into_iter().map(|m| m.into_inner().unwrap_or_default()).collect()
-}
-
-fn optimise(module: &Module, target: &Target) -> inkwell::targets::TargetMachine {
-    let machine = machine::machine(target);
+/// Checks a module and makes the machine for its code.
+fn machine_for(module: &Module, target: &Target, level: OptimizationLevel) -> TargetMachine {
+    let machine = machine::machine(target, level);
     module.set_triple(&machine.get_triple());
     module.set_data_layout(&machine.get_target_data().get_data_layout());
     if let Err(message) = module.verify() {
         panic!("bug in netc: generated LLVM IR is invalid: {message}");
     }
+    machine
+}
+
+/// The machine for code that is not worth any time.
+fn as_it_is(module: &Module, target: &Target) -> TargetMachine {
+    machine_for(module, target, OptimizationLevel::None)
+}
+
+/// Optimises a module of kernels.
+fn optimise(module: &Module, target: &Target) -> TargetMachine {
+    let machine = machine_for(module, target, OptimizationLevel::Default);
     let options = PassBuilderOptions::create();
     options.set_loop_vectorization(false);
     options.set_loop_slp_vectorization(false);
@@ -214,8 +211,7 @@ fn optimise(module: &Module, target: &Target) -> inkwell::targets::TargetMachine
     machine
 }
 
-fn object(module: &Module, target: &Target) -> Vec<u8> {
-    let machine = optimise(module, target);
+fn object(module: &Module, machine: &TargetMachine) -> Vec<u8> {
     match machine.write_to_memory_buffer(module, FileType::Object) {
         Ok(buffer) => buffer.as_slice().to_vec(),
         Err(message) => panic!("bug in netc: LLVM cannot write the object: {message}"),

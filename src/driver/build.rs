@@ -7,6 +7,7 @@ use crate::codegen::{self, Listing};
 use crate::forecast::{self, Forecast};
 use crate::graph::Functions;
 use crate::kernel::{self, Kernel};
+use crate::parallel::side_by_side;
 use crate::plan::{self, Algorithm, Plan};
 use crate::program;
 use crate::target::Target;
@@ -61,17 +62,20 @@ impl Built {
     /// Holds plans and kernels to what code generation relies on; a breach is a bug in netc.
     fn verify(&self) -> Result<(), Failure> {
         let broken = |errors: Vec<String>, text: String| Failure::Bug(format!("{}\n{text}", errors.join("\n")));
-        for (plan, kernels) in self.plans.iter().zip(&self.kernels) {
+        for plan in &self.plans {
             plan::verify::verify(plan).map_err(|e| broken(e, plan::text::print(plan)))?;
-            let mut verified: Vec<&Kernel> = Vec::new();
-            for kernel in kernels {
-                if !verified.iter().any(|other| other.is_as(kernel)) {
-                    kernel::verify::verify(kernel).map_err(|e| broken(e, kernel::text::print(kernel)))?;
-                    verified.push(kernel);
-                }
+        }
+        let mut distinct: Vec<&Kernel> = Vec::new();
+        for kernel in self.kernels.iter().flatten() {
+            if !distinct.iter().any(|other| other.is_as(kernel)) {
+                distinct.push(kernel);
             }
         }
-        Ok(())
+        let verified = side_by_side(&distinct, |_| 0, |kernel| kernel::verify::verify(kernel));
+        distinct
+            .iter()
+            .zip(verified)
+            .try_for_each(|(kernel, verified)| verified.map_err(|e| broken(e, kernel::text::print(kernel))))
     }
 
     fn code_functions(&self) -> Vec<codegen::Function<'_>> {

@@ -83,9 +83,8 @@ impl Program {
             .tempdir_in(folder)
             .map_err(|source| WriteError::Scratch { folder: folder.to_owned(), source })?;
         let library = scratch.path().join("program.so");
-        codegen::link_shared(&self.code, scratch.path(), &library)?;
         let object = scratch.path().join("program.o");
-        codegen::link_object(&self.code, scratch.path(), &object)?;
+        codegen::link(&self.code, scratch.path(), &library, &object)?;
         let read = |path: &Path| {
             std::fs::read(path).map_err(|source| LinkError::Io { path: path.display().to_string(), source })
         };
