@@ -5,8 +5,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
 
+use netc::check::Network;
 use netc::codegen::{self, Function, Listing};
-use netc::driver::{self, Options, build};
+use netc::driver::{self, Built, Options, build};
 use netc::kernel::{Buffer, Kernel, Space};
 use netc::plan::Algorithm;
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,14 +94,20 @@ fn wrong(network: &str, plan: &netc::plan::Plan, kernel: &Kernel, options: &Opti
     wrong
 }
 
-/// Compiles a spec's training or inference for a CPU and looks at each kernel with register tiles.
-fn look_at(spec: &str, cpu: &str, batch: usize, train: bool) {
+/// A spec's training or inference for a CPU as far as its kernels.
+fn built(spec: &str, cpu: &str, batch: usize, train: bool) -> (Network, Options, Built) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("specs").join(spec);
     let checked = driver::read(&path, &[]).and_then(driver::check).unwrap_or_else(|_| panic!("{spec} is not right"));
     let network = checked.network;
     let target = driver::target(cpu).unwrap_or_else(|_| panic!("{cpu} is no target"));
     let options = Options { batch, train, target, algorithm: Algorithm::Auto };
     let built = build(&network, &options).unwrap_or_else(|_| panic!("{spec} does not build"));
+    (network, options, built)
+}
+
+/// Compiles a spec's training or inference for a CPU and looks at each kernel with register tiles.
+fn look_at(spec: &str, cpu: &str, batch: usize, train: bool) {
+    let (network, options, built) = built(spec, cpu, batch, train);
     let mut seen = BTreeSet::new();
     let mut reports = Vec::new();
     for (plan, kernels) in built.plans.iter().zip(&built.kernels) {
@@ -130,5 +137,22 @@ fn tiles_of_training_stay_in_registers() {
     for cpu in ["cpu:x86-64-v3", "cpu:x86-64-v4"] {
         look_at("alexnet.yaml", cpu, 128, true);
         look_at("resnet18.yaml", cpu, 8, true);
+    }
+}
+
+/// Kernels that are compiled, and LLVM's instructions in them once they are optimised.
+fn size(spec: &str, batch: usize, train: bool) -> (usize, usize) {
+    let (network, options, built) = built(spec, "cpu:x86-64-v4", batch, train);
+    let text = built.listing(&network, &options, Listing::Llvm, None);
+    let instructions = text.lines().filter(|line| line.starts_with("  ")).count();
+    (text.matches("; ModuleID").count(), instructions)
+}
+
+/// What takes time to compile, counted: equal kernels are compiled once, and LLVM copies no loops.
+#[test]
+fn there_is_little_to_compile() {
+    for (batch, train, kernels, instructions) in [(1, false, 46, 10_200), (128, true, 132, 58_000)] {
+        let found = size("alexnet.yaml", batch, train);
+        assert!(found.0 <= kernels && found.1 <= instructions, "batch {batch}: {found:?}");
     }
 }

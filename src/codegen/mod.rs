@@ -198,14 +198,18 @@ fn as_it_is(module: &Module, target: &Target) -> TargetMachine {
     machine_for(module, target, OptimizationLevel::None)
 }
 
-/// Optimises a module of kernels.
+/// What a kernel needs of LLVM. Registers and values become SSA, equal addresses one, what loops do not change goes before
+/// them, and loops count in the form that addresses are made from. What is left of LLVM's usual passes looks for what
+/// kernels do not have, or unrolls and vectorizes loops, whose kinds say how they run.
+const PASSES: &str = "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),\
+                      loop(indvars),early-cse<memssa>,instcombine<no-verify-fixpoint>)";
+
+/// Optimises a module of kernels. Code generation is told to do less than is usual, for the one thing that it leaves out
+/// then: putting instructions into another order once registers are given to them, for machines that would not
+/// themselves.
 fn optimise(module: &Module, target: &Target) -> TargetMachine {
-    let machine = machine_for(module, target, OptimizationLevel::Default);
-    let options = PassBuilderOptions::create();
-    options.set_loop_vectorization(false);
-    options.set_loop_slp_vectorization(false);
-    options.set_loop_interleaving(false);
-    if let Err(message) = module.run_passes("default<O2>", &machine, options) {
+    let machine = machine_for(module, target, OptimizationLevel::Less);
+    if let Err(message) = module.run_passes(PASSES, &machine, PassBuilderOptions::create()) {
         panic!("bug in netc: LLVM's passes failed: {message}");
     }
     machine
