@@ -472,13 +472,15 @@ impl<'ctx> Body<'_, 'ctx> {
             Expr::Load(buffer, index) => self.load(*buffer, index)?,
             Expr::Gather(buffer, index, offset) => self.gather(*buffer, index, offset)?,
             Expr::Index(index) => {
-                let indices =
-                    if self.stride(index).1 == Some(0) { vec![self.index(index)?] } else { self.lane_indices(index)? };
-                let words = indices
-                    .into_iter()
-                    .map(|i| Ok(self.math.builder.build_int_truncate(i, context.i32_type(), "")?.into()))
-                    .collect::<Emit<Vec<_>>>()?;
-                self.math.pack(&words)?
+                let builder = self.math.builder;
+                let word = |i: IntValue<'ctx>| builder.build_int_truncate(i, context.i32_type(), "");
+                match self.stride(index) {
+                    (lanes, Some(step)) => self.math.ramp(word(self.index(index)?)?, step, lanes)?,
+                    _ => {
+                        let words = self.lane_indices(index)?.into_iter().map(|i| Ok(word(i)?.into()));
+                        self.math.pack(&words.collect::<Emit<Vec<_>>>()?)?
+                    }
+                }
             }
             Expr::Unary(op, x) => {
                 let x = self.value(x)?;

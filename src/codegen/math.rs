@@ -9,8 +9,8 @@ use inkwell::builder::{Builder, BuilderError};
 use inkwell::context::Context;
 use inkwell::intrinsics::Intrinsic;
 use inkwell::module::Module;
-use inkwell::types::BasicTypeEnum;
-use inkwell::values::{AnyValue, BasicValueEnum, InstructionOpcode, PointerValue, ValueKind};
+use inkwell::types::{BasicTypeEnum, VectorType};
+use inkwell::values::{AnyValue, BasicValueEnum, InstructionOpcode, IntValue, PointerValue, ValueKind};
 use inkwell::{FloatPredicate, IntPredicate};
 
 type Emit<T> = Result<T, BuilderError>;
@@ -41,6 +41,16 @@ impl<'ctx> Math<'_, 'ctx> {
         let first = self.builder.build_insert_element(undefined, value, i32_type.const_zero(), "")?;
         let mask = i32_type.vec_type(lanes).const_zero();
         Ok(self.builder.build_shuffle_vector(first, undefined, mask, "")?.into())
+    }
+
+    /// A word and those that follow it by `step`, one a lane; if there is no other, the word as it is.
+    pub fn ramp(&self, first: IntValue<'ctx>, step: i64, lanes: u32) -> Emit<Value<'ctx>> {
+        if lanes == 1 || step == 0 {
+            return Ok(first.into());
+        }
+        let words: Vec<IntValue> =
+            (0..lanes).map(|lane| self.i32((step as u32).wrapping_mul(lane)).into_int_value()).collect();
+        self.op(InstructionOpcode::Add, first.into(), VectorType::const_vector(&words).into())
     }
 
     /// One vector of scalars; a single scalar as it is.
