@@ -154,6 +154,15 @@ pub(super) fn channel_width(b: &Builder) -> usize {
     b.lanes.max(16)
 }
 
+/// Blocks of channels that are enough for many threads.
+const ENOUGH_BLOCKS: usize = 8;
+
+/// Channels whose elements are summed at once: two vectors, where that leaves enough blocks.
+pub(super) fn sum_width(b: &Builder, channels: usize) -> usize {
+    let wide = (2 * b.lanes).max(16);
+    if channels / wide >= ENOUGH_BLOCKS { wide } else { channel_width(b) }
+}
+
 /// The rows of images in parallel: `body` gets the image and the row.
 pub(super) fn each_row(b: &mut Builder, images: usize, rows: usize, body: impl FnOnce(&mut Builder, Index, Index)) {
     either_parallel(b, "row", images * rows, |b, row| match (images, rows) {
