@@ -8,11 +8,11 @@ use netc::codegen;
 use netc::geometry::Padding;
 use netc::graph::ConvGeometry;
 use netc::kernel::interpret::{Memory, Order, run_in_order};
-use netc::kernel::schedule::Tensor;
 use netc::kernel::schedule::conv::conv;
 use netc::kernel::schedule::conv_grad::{conv_input_grad, conv_weight_grad};
 use netc::kernel::schedule::matmul::matmul;
 use netc::kernel::schedule::pack::{pack_matrix, pack_weights};
+use netc::kernel::schedule::{Followed, Tensor};
 use netc::kernel::{DType, Kernel, text, verify};
 use netc::plan::{ConvWork, Epilogue, MatMulWork, PackedWeights, Tile, input_grad_halo};
 use netc::target::Target;
@@ -216,7 +216,9 @@ fn check(case: Case, target: &Target, seed: u64) {
 
     // Weight gradient.
     let tile = Tile::for_weight_grad(target, &w_dims, &g);
-    let kernel = conv_weight_grad(target, "conv_weight_grad", &g, tile, [&source.tensor, &gradient.tensor, &weights]);
+    let results = [weights];
+    let into = Followed { update: None, operands: &[], results: &results };
+    let kernel = conv_weight_grad(target, "conv_weight_grad", &g, tile, [&source.tensor, &gradient.tensor], into);
     let memory = [Memory::F32(source.memory), Memory::F32(gradient.memory), Memory::F32(vec![f32::NAN; dw.len()])];
     assert_close(&format!("weight grad {what}"), &run(&kernel, &memory, target), &dw, 1e-5);
 }

@@ -5,8 +5,9 @@
 mod support;
 
 use netc::codegen;
+use netc::geometry::Padding;
 use netc::graph::interpret::{Outcome, Precision, Tensor, interpret};
-use netc::graph::{Adam, Builder, Graph, Op, Sgd, StateId, Type, ValueId};
+use netc::graph::{Adam, Builder, ConvGeometry, Graph, Op, Sgd, StateId, Type, ValueId};
 use netc::kernel::interpret::Order;
 use netc::plan::{Algorithm, MatMulWork, Plan, Work};
 use netc_runtime::program::StateRole;
@@ -158,4 +159,92 @@ fn what_is_read_later_is_not_written_over() {
     let (apart, ..) = step.graph(Besides::Given);
     let apart = Planned::by(&apart, &codegen::host(), Algorithm::Auto);
     assert_eq!(bits(&planned.run(&inputs, &states, 2)), bits(&apart.run(&inputs, &states, 1)));
+}
+
+/// A parameter's step after the gradient of a convolution's weights, for so many channels read and made.
+fn of_convolution(
+    op: &Op,
+    g: ConvGeometry,
+    [inner, outer]: [usize; 2],
+    given: bool,
+) -> (Graph, Vec<Tensor>, Vec<Tensor>) {
+    let (kernel, batch, size) = (3, 2, 7);
+    let shape = [outer, inner / g.groups, kernel, kernel];
+    let result = (size + 2 - kernel) / g.stride[0] + 1;
+    let mut b = Builder::new("step", &[]);
+    let (mut inputs, mut states) = (Vec::new(), Vec::new());
+    let mut input = |b: &mut Builder, name: &str, shape: &[usize]| {
+        let values = numbers(inputs.len() as u64 + 1, shape.iter().product());
+        let values: Vec<f32> = values.iter().map(|v| if shape.is_empty() { v.abs() + 0.1 } else { *v }).collect();
+        inputs.push(Tensor::f32(shape.to_vec(), &values));
+        b.input(name, Type::f32(shape.to_vec()))
+    };
+    let x = input(&mut b, "x", &[batch, inner, size, size]);
+    let dy = input(&mut b, "dy", &[batch, outer, result, result]);
+    let adam = matches!(op, Op::AdamUpdate(_));
+    let names: &[&str] = if adam { &["w", "m", "v"] } else { &["w", "v"] };
+    let scalars: &[&str] = if adam { &["c1", "c2", "lr"] } else { &["lr"] };
+    let kept: Vec<(StateId, ValueId)> = (names.iter())
+        .map(|name| {
+            let state = b.state(name, shape, StateRole::Parameter);
+            let values = numbers(50 + states.len() as u64, shape.iter().product());
+            let values: Vec<f32> = values.iter().map(|v| if *name == "v" { v.abs() } else { *v }).collect();
+            states.push(Tensor::f32(shape.to_vec(), &values));
+            (state, b.read(state))
+        })
+        .collect();
+    let scalars: Vec<ValueId> = scalars.iter().map(|name| input(&mut b, name, &[])).collect();
+    let gradient = b.try_node(Op::ConvWeightGrad(g), &[x, dy], Some(&shape), "g").unwrap()[0];
+    if given {
+        b.output("gradient", gradient);
+    }
+    let mut operands = vec![kept[0].1, gradient];
+    operands.extend(kept[1..].iter().map(|(_, value)| *value));
+    operands.extend(scalars);
+    let results = b.try_node(op.clone(), &operands, None, "next").unwrap();
+    kept.iter().zip(results).for_each(|((state, _), next)| b.update(*state, next));
+    (b.finish(), inputs, states)
+}
+
+/// By the definition and by filtering, whole and in phases, in groups, and for channels that fill the columns or do not.
+#[test]
+fn the_gradient_of_a_convolutions_weights_updates_them() {
+    let host = codegen::host();
+    let sgd = Op::SgdUpdate(Sgd { momentum: 0.9, weight_decay: 0.05, ..SGD });
+    let padding = Padding { top: 1, bottom: 1, left: 1, right: 1 };
+    let cases = [([4, 2 * host.lanes], 1, 1), ([3, 5], 1, 2), ([6, 4], 2, 1), ([20, 70], 1, 1)];
+    for (channels, groups, stride) in cases {
+        let g = ConvGeometry { stride: [stride; 2], dilation: [1, 1], padding, groups };
+        for op in [&sgd, &Op::AdamUpdate(ADAM)] {
+            let [(graph, inputs, states), (apart, ..)] =
+                [false, true].map(|given| of_convolution(op, g, channels, given));
+            let exact = interpret(&graph, Precision::Double, &inputs, &states).unwrap();
+            for (algorithm, filtered) in [(Algorithm::Direct, false), (Algorithm::Winograd, true)] {
+                let fused = Planned::by(&graph, &host, algorithm);
+                let unfused = Planned::by(&apart, &host, algorithm);
+                let what = format!("{op:?} {g:?} {channels:?}\n{}", netc::plan::text::print(&fused.plan));
+                assert_eq!(not_fused(&fused.plan), [""; 0], "{what}");
+                assert_eq!(not_fused(&unfused.plan), ["its result is kept"], "{what}");
+                match &fused.plan.steps.last().unwrap().work {
+                    Work::ConvWeightGrad { update: Some(_), .. } => assert!(!filtered, "{what}"),
+                    Work::WinogradGradientWeights { update: Some(_), .. } => assert!(filtered, "{what}"),
+                    work => panic!("{work:?} does not update: {what}"),
+                }
+                assert!(fused.plan.buffers.iter().all(|buffer| buffer.name != "g"), "{what}");
+                let kernels = bits(&fused.interpret(&inputs, &states, Order::Forward));
+                assert!(kernels == bits(&fused.interpret(&inputs, &states, Order::Reversed)), "{what}");
+                assert!(kernels == bits(&unfused.interpret(&inputs, &states, Order::Forward)), "{what}");
+                let code = fused.run(&inputs, &states, 1);
+                assert!(bits(&code) == bits(&fused.run(&inputs, &states, 3)), "{what}");
+                assert!(bits(&code) == bits(&unfused.run(&inputs, &states, 2)), "{what}");
+                for (actual, expected) in code.states.iter().zip(&exact.states) {
+                    let (actual, expected) = (actual.as_real(), expected.as_real());
+                    let scale = expected.iter().fold(1e-6, |m: f64, x| m.max(x.abs()));
+                    for (a, e) in actual.iter().zip(expected) {
+                        assert!((a - e).abs() <= 1e-4 * scale, "{what}: {a}, expected {e}");
+                    }
+                }
+            }
+        }
+    }
 }

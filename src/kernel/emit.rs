@@ -1,6 +1,6 @@
 //! From a plan to its kernels: every step's work to its schedule.
 
-use super::schedule::{self, Tensor, Then};
+use super::schedule::{self, Followed, Tensor, Then};
 use super::{BufferId, DType, Kernel};
 use crate::graph;
 use crate::plan::{Plan, Step, Work};
@@ -82,8 +82,9 @@ fn kernel(step: &Step, operands: &Operands, target: &Target) -> Kernel {
         (Work::ConvInputGrad(work), [dy, weights, operands @ ..], [dx]) => {
             Some(schedule::conv_grad::conv_input_grad(target, name, work, [dy, weights, dx], operands))
         }
-        (Work::ConvWeightGrad { geometry, tile }, [x, dy], [dweight]) => {
-            Some(schedule::conv_grad::conv_weight_grad(target, name, geometry, *tile, [x, dy, dweight]))
+        (Work::ConvWeightGrad { geometry, tile, update }, [x, dy, operands @ ..], [_, ..]) => {
+            let into = Followed { update: *update, operands, results: outputs };
+            Some(schedule::conv_grad::conv_weight_grad(target, name, geometry, *tile, [x, dy], into))
         }
         (Work::PackWeights { groups, transposed, columns }, [weights], [_]) => {
             Some(schedule::pack::pack_weights(lanes, name, weights, *groups, *transposed, *columns))
@@ -110,8 +111,9 @@ fn kernel(step: &Step, operands: &Operands, target: &Target) -> Kernel {
             let tensors = [x, dy, to];
             Some(schedule::winograd::gradient_product(target, name, sums, *tile, *tiles, before.first(), tensors))
         }
-        (Work::WinogradGradientWeights { form, phases, sums }, [from], [dweight]) => {
-            Some(schedule::winograd::gradient_weights(target, name, form, phases, sums, [from, dweight]))
+        (Work::WinogradGradientWeights { form, phases, sums, update }, [from, operands @ ..], [_, ..]) => {
+            let into = Followed { update: *update, operands, results: outputs };
+            Some(schedule::winograd::gradient_weights(target, name, form, phases, sums, from, into))
         }
         (Work::PackMatrix { transposed, columns }, [matrix], [_]) => {
             Some(schedule::pack::pack_matrix(lanes, name, matrix, *transposed, *columns))

@@ -233,10 +233,12 @@ impl Planner<'_> {
         let macs = conv_macs(self.shape(node.inputs[1]), dweight);
         let Some(Method::Winograd(filtered)) = self.methods[id.0 as usize] else {
             let tile = Tile::for_weight_grad(self.target, dweight, geometry);
-            let inputs = vec![self.operand(node.inputs[0]), self.operand(node.inputs[1])];
-            let output = self.result(id, node.outputs[0]);
-            let work = Work::ConvWeightGrad { geometry: *geometry, tile };
-            return self.step(name, &[&node.layer], [macs, macs], work, inputs, vec![output]);
+            let mut inputs = vec![self.operand(node.inputs[0]), self.operand(node.inputs[1])];
+            let Fusion { last, update, operands, layers, .. } = self.fuse(id);
+            inputs.extend(operands);
+            let outputs = self.fused_results(id, last);
+            let work = Work::ConvWeightGrad { geometry: *geometry, tile, update };
+            return self.step(name, &layers, [macs, macs], work, inputs, outputs);
         };
         let Filtered { form, phases, before } = filtered;
         let x = self.phased(node.inputs[0], &filtered);
@@ -249,31 +251,36 @@ impl Planner<'_> {
         let few = |images: &usize| batch / images <= MOST_PARTS && images.is_multiple_of(form.mosaic.count());
         let images = divisors(batch).filter(few).rfind(fits).or_else(|| divisors(batch).find(few)).unwrap_or(batch);
         let parts = batch / images;
+        let [of_input, of_result] = [inner, outer].map(|channels| channels / form.groups);
+        let tile = Tile::choose(self.target, of_input, of_result);
         let layout = WeightSums {
             groups: form.groups,
             points: form.area(),
-            inner: inner / form.groups,
-            outer: outer / form.groups,
+            inner: of_input,
+            outer: of_result,
+            columns: tile.columns(),
         };
         let tiles = form.tiles_of(images);
-        let tile = Tile::choose(self.target, layout.inner, layout.outer);
         let sums = self.numbers(&format!("{name}.sums"), layout.len());
-        let of_input = Images::Input { before: if phases.is_needed() { [0, 0] } else { before } };
+        let input = Images::Input { before: if phases.is_needed() { [0, 0] } else { before } };
         for part in 0..parts {
             let [x, dy] = [x, dy].map(|whole| self.images(whole, part, parts));
-            let x = self.points(name, &node.layer, x, &form, of_input);
+            let x = self.points(name, &node.layer, x, &form, input);
             let dy = self.points(name, &node.layer, dy, &form, Images::Gradient);
             let work = Work::WinogradGradient { sums: layout, tile, tiles };
-            let done = (tiles * layout.len()) as u64;
+            let done = (tiles * layout.sums()) as u64;
             let mut inputs = vec![x, dy];
             if part > 0 {
                 inputs.push(sums);
             }
             self.step(name, &[&node.layer], [macs / parts as u64, done], work, inputs, vec![sums]);
         }
-        let output = self.result(id, node.outputs[0]);
-        let work = Work::WinogradGradientWeights { form, phases, sums: layout };
-        self.step(&format!("{name}_sum"), &[&node.layer], [0, 0], work, vec![sums], vec![output]);
+        let Fusion { last, update, operands, layers, .. } = self.fuse(id);
+        let mut inputs = vec![sums];
+        inputs.extend(operands);
+        let outputs = self.fused_results(id, last);
+        let work = Work::WinogradGradientWeights { form, phases, sums: layout, update };
+        self.step(&format!("{name}_sum"), &layers, [0, 0], work, inputs, outputs);
     }
 
     /// The image batch that a convolution reads: of a strided one, the phases of its input.

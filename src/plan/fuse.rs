@@ -12,11 +12,14 @@
 //! Then the same holds of the operation's own result, and so on. The kernel of a response normalisation takes the
 //! max-pooling of its result along, if rule 2 holds and the windows are small enough (see [`rows`](super::rows)).
 //!
-//! The product that makes a parameter's gradient takes the optimizer's step along ([`Update`]), as the last: each element
-//! is used as soon as it is known, and the gradient is nowhere in memory. For that,
+//! The product, or the last step of the convolution, that makes a parameter's gradient takes the optimizer's step along
+//! ([`Update`]), as the last: each element is used as soon as it is known, and the gradient is nowhere in memory. For
+//! that,
 //!
-//! 4. every result of the step is written in place of the state that it follows: no operation behind the product reads
-//!    what was there before.
+//! 4. every result of the step is written in place of the state that it follows: no operation behind the one that makes
+//!    the gradient reads what was there before.
+//!
+//! Nothing else is done to the gradient of a convolution's weights before it is stored.
 //!
 //! Where a rule is broken, the plan says which ([`NotFused`]).
 
@@ -244,7 +247,9 @@ impl<'a> Planner<'a> {
         let mut found = None;
         for reader in self.readers[result.0 as usize].clone() {
             let Some((end, others)) = as_end(&self.graph.nodes[reader.0 as usize], result) else { continue };
+            let of_weights = matches!(self.graph.nodes[head.0 as usize].op, Op::ConvWeightGrad(_));
             let refused = match end {
+                End::Change(_) if of_weights => Some(self.alone(head)),
                 End::Change(_) => None,
                 End::Update(_) => self.no_update(head, reader),
             };
@@ -269,11 +274,15 @@ impl<'a> Planner<'a> {
         }
     }
 
+    fn alone(&self, head: NodeId) -> Reason {
+        Reason::Alone(self.graph.nodes[head.0 as usize].op.mnemonic())
+    }
+
     /// Why the kernel of `head` does not change the states that `end` updates.
     fn no_update(&self, head: NodeId, end: NodeId) -> Option<Reason> {
         let [op, node] = [head, end].map(|node| &self.graph.nodes[node.0 as usize]);
-        if !matches!(op.op, Op::MatMul { .. }) {
-            return Some(Reason::Alone(op.op.mnemonic()));
+        if !matches!(op.op, Op::MatMul { .. } | Op::ConvWeightGrad(_)) {
+            return Some(self.alone(head));
         }
         let over = node.outputs.iter().find(|v| self.state_place(head, end, **v).is_none())?;
         Some(Reason::Over(self.graph.values[over.0 as usize].name.clone()))

@@ -178,12 +178,14 @@ pub enum Work {
     Conv(ConvWork),
     /// Input gradient of a convolution: (dy, weights packed transposed, epilogue operands…) → (dx).
     ConvInputGrad(ConvWork),
-    /// Weight gradient of a convolution: (x, dy) → (dweight).
+    /// Weight gradient of a convolution: (x, dy, update operands…) → (dweight), or the states updated in place.
     ConvWeightGrad {
         /// Geometry of the forward convolution.
         geometry: ConvGeometry,
         /// Register tile.
         tile: Tile,
+        /// What is stored, if states follow the gradient at once.
+        update: Option<Update>,
     },
     /// Weights `[out, in/groups, kh, kw]` to [`PackedWeights`]; transposed, input and output channels change roles.
     PackWeights {
@@ -237,7 +239,7 @@ pub enum Work {
         /// Tiles.
         tiles: usize,
     },
-    /// Weight gradient from its sums at points.
+    /// Weight gradient from its sums at points: (sums, update operands…) → (dweight), or the states updated in place.
     WinogradGradientWeights {
         /// How the convolution is computed.
         form: Winograd,
@@ -245,6 +247,8 @@ pub enum Work {
         phases: Polyphase,
         /// Layout of the sums.
         sums: WeightSums,
+        /// What is stored, if states follow the gradient at once.
+        update: Option<Update>,
     },
     /// A matrix to [`PackedWeights`] of one group and one tap: its columns or, transposed, its rows in blocks.
     PackMatrix {

@@ -140,7 +140,9 @@ pub fn work(work: &Work) -> String {
         Work::ClearHalo => "clear halo".to_owned(),
         Work::Conv(w) => format!("direct conv [{}]{}", tile(&w.tile), after(&w.epilogue)),
         Work::ConvInputGrad(w) => format!("direct conv input grad [{}]{}", tile(&w.tile), after(&w.epilogue)),
-        Work::ConvWeightGrad { tile: t, .. } => format!("direct conv weight grad [{}]", tile(t)),
+        Work::ConvWeightGrad { tile: t, update, .. } => {
+            format!("direct conv weight grad [{}]{}", tile(t), then(update))
+        }
         Work::PackWeights { transposed: false, columns, .. } => format!("pack weights by {columns}"),
         Work::PackWeights { transposed: true, columns, .. } => format!("pack weights transposed by {columns}"),
         Work::TransformWeights { form, phases, transposed, .. } => {
@@ -161,7 +163,9 @@ pub fn work(work: &Work) -> String {
             format!("{} conv of points [{}]{}", winograd(&w.form), tile(&w.tile), after(&w.epilogue))
         }
         Work::WinogradGradient { tile: t, .. } => format!("weight grad at points [{}]", tile(t)),
-        Work::WinogradGradientWeights { form, .. } => format!("weight grad of {}", winograd(form)),
+        Work::WinogradGradientWeights { form, update, .. } => {
+            format!("weight grad of {}{}", winograd(form), then(update))
+        }
         Work::PackMatrix { transposed: false, columns } => format!("pack matrix by {columns}"),
         Work::PackMatrix { transposed: true, columns } => format!("pack matrix transposed by {columns}"),
         Work::MatMul(w) => {

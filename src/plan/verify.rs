@@ -1,6 +1,6 @@
 //! Checks that a plan is one: what schedules and code generation rely on.
 
-use super::{Buffer, BufferId, Halo, Images, Layout, Place, Plan, Reach, Step, Work};
+use super::{Buffer, BufferId, Epilogue, Halo, Images, Layout, Place, Plan, Reach, Step, Work};
 use std::ops::Range;
 
 /// Checks the invariants of a plan; the errors say where each is broken.
@@ -234,7 +234,7 @@ fn halos(plan: &Plan, step: &Step, errors: &mut Vec<String>) {
     };
     let wanted = match (&step.work, &step.inputs[..], &step.outputs[..]) {
         (Work::Conv(work), [x, ..], [y]) => Some((x, forward(&work.geometry, buffer(x), work.kernel, buffer(y)))),
-        (Work::ConvWeightGrad { geometry, .. }, [x, dy], [dweight]) => {
+        (Work::ConvWeightGrad { geometry, .. }, [x, dy, ..], [dweight, ..]) => {
             let w = &buffer(dweight).dims;
             Some((x, forward(geometry, buffer(x), [w[2], w[3]], buffer(dy))))
         }
@@ -269,10 +269,11 @@ fn halos(plan: &Plan, step: &Step, errors: &mut Vec<String>) {
 }
 
 fn epilogues(plan: &Plan, step: &Step, errors: &mut Vec<String>) {
-    let (steps, update) = match &step.work {
+    let (steps, update): (&[Epilogue], _) = match &step.work {
         Work::Conv(work) | Work::ConvInputGrad(work) => (&work.epilogue, None),
         Work::Winograd(work) | Work::WinogradProduct(work) => (&work.epilogue, None),
         Work::MatMul(work) => (&work.epilogue, work.update),
+        Work::ConvWeightGrad { update, .. } | Work::WinogradGradientWeights { update, .. } => (&[], *update),
         Work::Then { epilogue, .. } => (epilogue, None),
         _ => return,
     };
@@ -293,6 +294,7 @@ fn epilogues(plan: &Plan, step: &Step, errors: &mut Vec<String>) {
             return;
         }
         Work::Then { .. } => step.inputs.len().saturating_sub(wanted.len()),
+        Work::WinogradGradientWeights { .. } => 1,
         _ => 2,
     };
     if !wanted.into_iter().eq(step.inputs.iter().skip(before).map(dims)) {

@@ -78,7 +78,7 @@ impl Moments {
             size *= of.dims[dim];
             inner.insert(0, dim);
         }
-        let [mean, squares] = ["mean", "squares"].map(|name| b.registers(name, width));
+        let [mean, squares] = ["mean_so_far", "squares"].map(|name| b.registers(name, width));
         let chunk = Sums::new(b, ["sum"], width, of, &inner);
         Moments { mean, squares, outer, chunk, size, all: elements_a_channel(of) }
     }

@@ -112,8 +112,7 @@ impl<const N: usize> Sums<N> {
         let size = views.first().map_or(0, |v| v.dims[*dim]);
         b.serial("at", size, |b, at| {
             let moved = indices.iter().zip(views);
-            let moved: Vec<Index> =
-                moved.map(|(i, v)| at.clone() * v.strides[*dim] as i64 + i.clone()).collect();
+            let moved: Vec<Index> = moved.map(|(i, v)| at.clone() * v.strides[*dim] as i64 + i.clone()).collect();
             if ahead && level + 1 == self.dims.len() {
                 ask_ahead(b, views, &moved, *dim, self.width);
             }

@@ -10,7 +10,7 @@
 use super::Tensor;
 use super::contraction::{Output, Sums, Tiles};
 use super::conv::Division;
-use super::epilogue::Then;
+use super::epilogue::{Destination, Followed, Then};
 use super::pack::tap;
 use crate::graph::ConvGeometry;
 use crate::kernel::build::{Builder, View};
@@ -175,20 +175,23 @@ impl Met {
     }
 }
 
-/// dweight = the gradient of conv with respect to its weights, `[out, in/groups, kh, kw]`, summed over the batch.
+/// dweight = the gradient of conv with respect to its weights, `[out, in/groups, kh, kw]`, summed over the batch; stored,
+/// or followed by an update of states.
 pub fn conv_weight_grad(
     target: &Target,
     name: &str,
     geometry: &ConvGeometry,
     tile: Tile,
-    tensors: [&Tensor; 3],
+    tensors: [&Tensor; 2],
+    into: Followed,
 ) -> Kernel {
-    let [x, dy, dw] = tensors;
+    let [x, dy] = tensors;
+    let Some(dw) = into.results.first() else { panic!("bug in netc: {name} has no result") };
     let g = geometry;
     let mut b = Builder::new(name, target.lanes);
     let x = x.declare(&mut b, "x", Access::Read);
     let dy = dy.declare(&mut b, "dy", Access::Read);
-    let dw = dw.declare(&mut b, "dweight", Access::Write);
+    let destination = Destination::declare(&mut b, into.update, into.operands, into.results);
     let [kh, kw] = [dw.dims[2], dw.dims[3]];
     let inner = dw.dims[1];
     let outer = dw.dims[0] / g.groups;
@@ -254,8 +257,8 @@ pub fn conv_weight_grad(
                 b.serial("kw", kw, |b, j| {
                     b.serial("in", inner, |b, k| {
                         let from = (j.clone() * inner as i64 + k.clone()) * columns as i64 + c.clone() + kept.clone();
-                        let to = dw.at(&[channel.clone() + c.clone(), k, i.clone(), j]);
-                        b.store(dw.buffer, to, Expr::load(sums_buffer, from));
+                        let at = [channel.clone() + c.clone(), k, i.clone(), j];
+                        destination.store(b, Expr::load(sums_buffer, from), &at);
                     });
                 });
             });

@@ -81,6 +81,17 @@ impl Finish {
     }
 }
 
+/// The results of a gradient: itself or, with an update, the states that follow it at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Followed<'a> {
+    /// The update.
+    pub update: Option<Update>,
+    /// What it reads.
+    pub operands: &'a [Tensor],
+    /// Results.
+    pub results: &'a [Tensor],
+}
+
 /// Where a result goes: into a tensor or, being a gradient, into the states that follow it at once.
 #[derive(Debug, Clone)]
 pub(super) struct Destination {

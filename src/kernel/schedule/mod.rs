@@ -34,7 +34,7 @@ pub use average_pool::{adaptive_avg_pool, adaptive_avg_pool_grad, avg_pool, avg_
 pub use batch_norm::{batch_norm_grad, batch_norm_infer, batch_norm_scale, batch_norm_train};
 pub use bias::{add_bias, bias_grad};
 pub use copy::{copy, fill_halo};
-pub use epilogue::Then;
+pub use epilogue::{Followed, Then};
 pub use loss::{cross_entropy, cross_entropy_grad, mse, mse_grad};
 pub use lrn::{lrn, lrn_grad};
 pub use lrn_max_pool::lrn_max_pool;

@@ -417,7 +417,9 @@ impl TransformedWeights {
     }
 }
 
-/// Layout of sums at the points of a tile, `[groups][points][inner][outer]`: the gradient of transformed weights.
+/// Layout of sums at the points of a tile, `[groups][blocks][inner][points][columns]`: the gradient of transformed
+/// weights. What becomes one weight's taps stands in one place; the last block's columns beyond the channels mean
+/// nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WeightSums {
     /// Channel groups.
@@ -428,17 +430,34 @@ pub struct WeightSums {
     pub inner: usize,
     /// Channels of the result, in a group.
     pub outer: usize,
+    /// Channels of the result in a block.
+    pub columns: usize,
 }
 
 impl WeightSums {
+    /// Blocks of columns in a group.
+    pub fn blocks(&self) -> usize {
+        self.outer.div_ceil(self.columns)
+    }
+
+    /// Elements from an input channel to the next.
+    pub fn pitch(&self) -> usize {
+        odd_lines(self.points * self.columns)
+    }
+
     /// Elements.
     pub fn len(&self) -> usize {
-        self.groups * self.points * self.inner * self.outer
+        self.groups * self.blocks() * self.inner * self.pitch()
     }
 
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Sums that are used.
+    pub fn sums(&self) -> usize {
+        self.groups * self.points * self.inner * self.outer
     }
 }
 

@@ -1,16 +1,48 @@
 //! Weights at the points of a tile: G g Gᵀ.
 
 use super::super::Tensor;
-use super::super::nest::channel_blocks;
-use super::each_group;
+use super::super::nest::either_parallel;
 use super::linear::{Linear, load};
-use crate::kernel::build::{Builder, View};
+use crate::kernel::build::Builder;
 use crate::kernel::{Access, BufferId, DType, Expr, Index, Kernel, LoopKind};
-use crate::plan::{Polyphase, Tile, TransformedWeights, Winograd};
+use crate::plan::{Polyphase, Tile, TransformedWeights, Winograd, odd_lines};
 use crate::target::Target;
+
+/// Elements of weights that lie side by side and are read or stored one after the other, about.
+const RUN: usize = 128;
+
+/// Transformed numbers that a core's cache keeps until what is side by side of them is stored.
+const MOST_KEPT: usize = 1 << 15;
+
+/// How many of `channels` channels, whose weights lie side by side, are transformed one after the other: they divide
+/// them. `each` numbers are kept for one.
+pub(super) fn some_channels(channels: usize, taps: usize, each: usize) -> usize {
+    let fits = |some: &usize| channels.is_multiple_of(*some) && some * taps <= RUN && some * each <= MOST_KEPT;
+    (1..=channels.min(RUN)).rev().find(fits).unwrap_or(1)
+}
+
+/// Weights `[out, in/groups, kh, kw]`, row-major, as a row an output channel; another tensor as it is.
+pub(super) fn in_rows(tensor: &Tensor) -> Tensor {
+    let [out, inner, high, wide] = tensor.dims[..] else { return tensor.clone() };
+    assert_eq!(tensor.strides[1..], [high * wide, wide, 1], "bug in netc: weights are not row-major");
+    Tensor { dims: vec![out, inner * high * wide], strides: vec![tensor.strides[0], 1], ..tensor.clone() }
+}
+
+/// `body` gets each phase: its row and column.
+pub(super) fn each_phase(b: &mut Builder, phases: &Polyphase, body: impl FnOnce(&mut Builder, [Index; 2])) {
+    let [vertical, across] = phases.stride;
+    match phases.is_needed() {
+        false => body(b, [Index::Const(0), Index::Const(0)]),
+        true => b.serial("down", vertical, |b, down| b.serial("right", across, |b, right| body(b, [down, right]))),
+    }
+}
 
 /// Transforms `[out, in/groups, kh, kw]`. Transposed, the roles of output and input channels change and the kernel is
 /// turned by half a turn, as the input gradient needs. A phase of a strided kernel is as many channels as there were.
+///
+/// A parallel iteration transforms the kernels of some summed channels for a block of columns. They are copied first, and
+/// stored when all are transformed: from one point's numbers to the next, and from one output channel's kernels to the
+/// next, it is far.
 pub fn transform_weights(
     target: &Target,
     name: &str,
@@ -20,58 +52,68 @@ pub fn transform_weights(
     tile: Tile,
     weights: &Tensor,
 ) -> Kernel {
-    let lanes = target.lanes;
-    let mut b = Builder::new(name, lanes);
-    let [out, inner, ..] = weights.dims[..] else { panic!("bug in netc: weights of rank {}", weights.dims.len()) };
+    let mut b = Builder::new(name, target.lanes);
+    let [out, inner, kh, kw] = weights.dims[..] else { panic!("bug in netc: weights of rank {}", weights.dims.len()) };
     let groups = form.groups;
     let (summed, made) = if transposed { (out / groups, inner) } else { (inner, out / groups) };
     let layout = TransformedWeights::new(form, made * groups, summed * phases.phases(), tile);
-    let w = weights.declare(&mut b, "weights", Access::Read);
+    let w = in_rows(weights).declare(&mut b, "weights", Access::Read);
     let to = Tensor::rows(&[layout.len()]).declare(&mut b, "transformed", Access::Write);
-    let [rows, columns] = form.transforms().map(|t| Linear::new(t.filter, target.fused));
-    let [high, wide] = form.taps;
-    let taps = b.scratch("taps", DType::F32, high * wide * lanes);
-    let between = b.scratch("between", DType::F32, rows.given() * wide * lanes);
-    let kernel = Phase { weights: &w, phases, form, taps, transposed };
-    channel_blocks(&mut b, made, layout.columns, |b, first, width| {
-        each_group(b, groups, |b, group| {
-            kernel.each(b, summed, |b, phase, c, k| {
-                let vectors = |b: &mut Builder, from: usize, len: usize| {
-                    b.vector("lane", len, |b, lane| {
-                        let channel = first.clone() + from + lane.clone();
-                        kernel.load(b, [&group, &channel, &c], &phase, [summed, made], &lane);
-                        let kept = |i: Index, j: Index| (i * wide as i64 + j) * lanes as i64 + lane.clone();
-                        b.serial("j", wide, |b, j| {
-                            let values = load(b, taps, high, |i| kept(i.into(), j.clone()));
-                            for (i, value) in rows.apply(b, &values).into_iter().enumerate() {
-                                b.store(between, kept(i.into(), j.clone()), value);
-                            }
-                        });
-                        b.serial("i", rows.given(), |b, i| {
-                            let values = load(b, between, wide, |j| kept(i.clone(), j.into()));
-                            for (j, value) in columns.apply(b, &values).into_iter().enumerate() {
-                                let point = i.clone() * columns.given() as i64 + j;
-                                let at = element(&layout, [&group, &point, &first, &k]) + from + lane.clone();
-                                b.store(to.buffer, at, value);
-                            }
+    let (taps, columns) = (kh * kw, layout.columns);
+    let some = some_channels(summed, taps, layout.points * columns);
+    let (run, parts) = (some * taps, summed / some);
+    let kernels = Kernels::declare(&mut b, target, form, phases, transposed, [columns, run]);
+    let pitch = kernels.pitch as i64;
+    let kept = b.scratch("kept", DType::F32, layout.points * some * columns);
+    either_parallel(&mut b, "part", groups * layout.blocks * parts, |b, p| {
+        let k0 = p.clone() % parts as i64 * some as i64;
+        let block = p.clone() / parts as i64 % layout.blocks as i64;
+        let group = p / (parts * layout.blocks) as i64;
+        let first = block * columns as i64;
+        let valid = match made.is_multiple_of(columns) {
+            true => Index::from(columns),
+            false => (Index::from(made) - first.clone()).min(columns),
+        };
+        b.serial("column", valid.clone(), |b, c| {
+            let channel = first.clone() + c.clone();
+            let copy = |b: &mut Builder, from: Index, to: Index, len: usize| {
+                b.vectors("element", len, |b, e| {
+                    b.store(kernels.taps, to.clone() + e.clone(), Expr::load(w.buffer, from.clone() + e));
+                });
+            };
+            if transposed {
+                b.serial("k", some, |b, k| {
+                    let row = group.clone() * summed as i64 + k0.clone() + k.clone();
+                    copy(b, w.at(&[row, channel * taps as i64]), c * pitch + k * taps as i64, taps);
+                });
+            } else {
+                let row = group.clone() * made as i64 + channel;
+                copy(b, w.at(&[row, k0.clone() * taps as i64]), c * pitch, run);
+            }
+        });
+        b.for_loop("filler", valid, columns, LoopKind::Serial, |b, c| {
+            b.vectors("element", run, |b, e| b.store(kernels.taps, c.clone() * pitch + e, Expr::F32(0.0)));
+        });
+        each_phase(b, phases, |b, phase| {
+            let number = (phase[0].clone() * phases.stride[1] as i64 + phase[1].clone()) * summed as i64 + k0;
+            b.serial("k", some, |b, k| {
+                b.serial("vector", columns / target.lanes, |b, v| {
+                    b.vector("lane", target.lanes, |b, lane| {
+                        let column = v * target.lanes as i64 + lane.clone();
+                        let from = column.clone() * pitch + k.clone() * taps as i64;
+                        kernels.transform(b, &from, &phase, &lane, &|b, point, value| {
+                            let at = (point * some as i64 + k.clone()) * columns as i64 + column.clone();
+                            b.store(kept, at, value);
                         });
                     });
-                };
-                let whole = width / lanes * lanes;
-                for from in (0..whole).step_by(lanes) {
-                    vectors(b, from, lanes);
-                }
-                if width > whole {
-                    vectors(b, whole, width - whole);
-                }
-                if width < layout.columns {
-                    b.serial("point", layout.points, |b, point| {
-                        let at = element(&layout, [&group, &point, &first, &k]) + width;
-                        b.for_loop("filler", 0usize, layout.columns - width, LoopKind::Serial, |b, filler| {
-                            b.store(to.buffer, at + filler, Expr::F32(0.0));
-                        });
-                    });
-                }
+                });
+            });
+            b.serial("point", layout.points, |b, point| {
+                let at = element(&layout, [&group, &point, &first, &number]);
+                b.vectors("element", some * columns, |b, e| {
+                    let from = point.clone() * (some * columns) as i64 + e.clone();
+                    b.store(to.buffer, at.clone() + e, Expr::load(kept, from));
+                });
             });
         });
     });
@@ -79,7 +121,7 @@ pub fn transform_weights(
 }
 
 /// Where the weights of summed channel k and the block of columns that begins at `first` stand.
-pub(super) fn element(layout: &TransformedWeights, [group, point, first, k]: [&Index; 4]) -> Index {
+fn element(layout: &TransformedWeights, [group, point, first, k]: [&Index; 4]) -> Index {
     let panel = (layout.inner * layout.columns) as i64;
     group.clone() * layout.group() as i64
         + point.clone() * (layout.blocks as i64 * panel)
@@ -88,64 +130,90 @@ pub(super) fn element(layout: &TransformedWeights, [group, point, first, k]: [&I
         + k.clone() * layout.columns as i64
 }
 
-/// Taps of one phase of a kernel.
-struct Phase<'a> {
-    weights: &'a View,
+/// Kernels of some channels, as they are copied, and their transform.
+struct Kernels<'a> {
+    rows: Linear,
+    columns: Linear,
     phases: &'a Polyphase,
-    form: &'a Winograd,
-    /// The taps of a vector of channels, filled up with zeros.
-    taps: BufferId,
+    /// Taps of the transform.
+    sizes: [usize; 2],
     transposed: bool,
+    /// All taps, a column's after the other's, and the distance of columns.
+    taps: BufferId,
+    pitch: usize,
+    /// The taps of a phase, filled up with zeros.
+    of_phase: Option<BufferId>,
+    /// What the first dimension's transform leaves.
+    between: BufferId,
 }
 
-impl Phase<'_> {
-    /// All summed channels: `body` gets the phase, the channel and the number of both.
-    fn each(&self, b: &mut Builder, channels: usize, body: impl FnOnce(&mut Builder, [Index; 2], Index, Index)) {
-        if !self.phases.is_needed() {
-            b.serial("k", channels, |b, k| body(b, [Index::Const(0), Index::Const(0)], k.clone(), k));
-            return;
-        }
-        let [vertical, across] = self.phases.stride;
-        b.serial("down", vertical, |b, down| {
-            b.serial("right", across, |b, right| {
-                b.serial("k", channels, |b, k| {
-                    let number = (down.clone() * across as i64 + right.clone()) * channels as i64 + k.clone();
-                    body(b, [down, right], k, number);
+impl Kernels<'_> {
+    fn declare<'a>(
+        b: &mut Builder,
+        target: &Target,
+        form: &Winograd,
+        phases: &'a Polyphase,
+        transposed: bool,
+        [columns, run]: [usize; 2],
+    ) -> Kernels<'a> {
+        let pitch = odd_lines(run);
+        let [rows, across] = form.transforms().map(|t| Linear::new(t.filter, target.fused));
+        let [high, wide] = form.taps;
+        let taps = b.scratch("kernels", DType::F32, columns * pitch);
+        let of_phase = phases.is_needed().then(|| b.scratch("taps", DType::F32, high * wide * target.lanes));
+        let between = b.scratch("between", DType::F32, rows.given() * wide * target.lanes);
+        Kernels { rows, columns: across, phases, sizes: form.taps, transposed, taps, pitch, of_phase, between }
+    }
+
+    /// The kernel that begins at `from`, or a phase of it, for the lane of a vector: `store` gets points and numbers.
+    fn transform(
+        &self,
+        b: &mut Builder,
+        from: &Index,
+        phase: &[Index; 2],
+        lane: &Index,
+        store: &dyn Fn(&mut Builder, Index, Expr),
+    ) {
+        let [high, wide] = self.sizes;
+        let lanes = b.lanes as i64;
+        let kept = |i: Index, j: Index| (i * wide as i64 + j) * lanes + lane.clone();
+        if let Some(of_phase) = self.of_phase {
+            b.serial("tap", high * wide, |b, tap| b.store(of_phase, tap * lanes + lane.clone(), Expr::F32(0.0)));
+            let [rows, columns] = [0, 1].map(|axis| taps_of(self.phases, axis, &phase[axis]));
+            b.serial("kh", rows, |b, i| {
+                b.serial("kw", columns, |b, j| {
+                    let value = Expr::load(self.taps, from.clone() + self.tap(i.clone(), j.clone(), phase));
+                    b.store(of_phase, kept(i, j), value);
                 });
             });
+        }
+        b.serial("j", wide, |b, j| {
+            let values = match self.of_phase {
+                Some(of_phase) => load(b, of_phase, high, |i| kept(i.into(), j.clone())),
+                None => load(b, self.taps, high, |i| from.clone() + self.tap(i.into(), j.clone(), phase)),
+            };
+            for (i, value) in self.rows.apply(b, &values).into_iter().enumerate() {
+                b.store(self.between, kept(i.into(), j.clone()), value);
+            }
+        });
+        b.serial("i", self.rows.given(), |b, i| {
+            let values = load(b, self.between, wide, |j| kept(i.clone(), j.into()));
+            for (j, value) in self.columns.apply(b, &values).into_iter().enumerate() {
+                store(b, i.clone() * self.columns.given() as i64 + j, value);
+            }
         });
     }
 
-    fn load(
-        &self,
-        b: &mut Builder,
-        [group, channel, k]: [&Index; 3],
-        phase: &[Index; 2],
-        [summed, made]: [usize; 2],
-        lane: &Index,
-    ) {
-        let [high, wide] = self.form.taps;
-        let lanes = b.lanes as i64;
-        let place = |i: Index, j: Index| (i * wide as i64 + j) * lanes + lane.clone();
-        if self.phases.is_needed() {
-            b.serial("tap", high * wide, |b, tap| b.store(self.taps, tap * lanes + lane.clone(), Expr::F32(0.0)));
-        }
-        let [rows, columns] = [0, 1].map(|axis| taps_of(self.phases, axis, &phase[axis]));
-        b.serial("kh", rows, |b, i| {
-            b.serial("kw", columns, |b, j| {
-                let [kernel_h, kernel_w] = self.phases.kernel;
-                let at = if self.transposed {
-                    let turned = [i.clone() * -1 + (kernel_h - 1), j.clone() * -1 + (kernel_w - 1)];
-                    let [h, w] = turned;
-                    [group.clone() * summed as i64 + k.clone(), channel.clone(), h, w]
-                } else {
-                    let [vertical, across] = self.phases.stride.map(|s| s as i64);
-                    let (h, w) = (i.clone() * vertical + phase[0].clone(), j.clone() * across + phase[1].clone());
-                    [group.clone() * made as i64 + channel.clone(), k.clone(), h, w]
-                };
-                b.store(self.taps, place(i, j), Expr::load(self.weights.buffer, self.weights.at(&at)));
-            });
-        });
+    /// Which of a kernel's taps is the phase's in this row and column.
+    fn tap(&self, i: Index, j: Index, phase: &[Index; 2]) -> Index {
+        let [high, wide] = self.phases.kernel;
+        let [i, j] = if self.transposed {
+            [i * -1 + (high - 1), j * -1 + (wide - 1)]
+        } else {
+            let [vertical, across] = self.phases.stride.map(|s| s as i64);
+            [i * vertical + phase[0].clone(), j * across + phase[1].clone()]
+        };
+        i * wide as i64 + j
     }
 }
 
