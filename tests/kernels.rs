@@ -100,7 +100,7 @@ fn damaged_plans_are_refused() {
     let found = damaged(|plan| plan.steps.retain(|s| s.work != Work::ClearHalo));
     assert!(found.contains("before it is whole"), "{found}");
     let found = damaged(|plan| {
-        let conv = |s: &&netc::plan::Step| matches!(&s.work, Work::TransformImages { images: Images::Input { before }, .. } if *before != [0, 0]);
+        let conv = |s: &&netc::plan::Step| matches!(&s.work, Work::TransformImages { images: Images::Input { before, halo: true }, .. } if *before != [0, 0]);
         let x = plan.steps.iter().find(conv).unwrap().inputs[0];
         plan.buffers[x.0 as usize].layout = netc::plan::Layout::ChannelsLast(Default::default());
     });

@@ -18,7 +18,7 @@ use netc::plan::{Algorithm, Work};
 use netc::target::Target;
 use netc_runtime::random::Stream;
 use support::compiled::Planned;
-use support::convolution::{Case, WAYS, largest_error, operands, same_bits, scale};
+use support::convolution::{Case, WAYS, Way, largest_error, operands, same_bits, scale};
 use support::numbers;
 
 /// The largest error over the root mean square of the result.
@@ -89,6 +89,26 @@ fn small_images_lie_side_by_side() {
     for (i, case) in cases.into_iter().enumerate() {
         let used = check(&case, 20 + i as u64, &host);
         assert!(used.iter().any(|step| mosaics.is_match(step)), "{case:?}: {used:#?}");
+    }
+}
+
+#[test]
+fn few_tiles_share_channels_and_leave_padding_out() {
+    let host = codegen::host();
+    let around = |top, bottom, left, right| Padding { top, bottom, left, right };
+    let cases = [
+        Case::square(1, [70, 3], 13, 3, 1, 1),
+        // A window that begins below the image, and one that ends above it.
+        Case { padding: around(6, 0, 0, 7), ..Case::square(1, [64, 3], 5, 3, 1, 0) },
+        Case { padding: around(0, 5, 6, 1), size: [4, 9], ..Case::square(1, [130, 2], 0, 5, 1, 0) },
+        Case { groups: 2, ..Case::square(1, [132, 4], 7, 3, 1, 1) },
+    ];
+    for (i, case) in cases.into_iter().enumerate() {
+        let used = check(&case, 40 + i as u64, &host);
+        assert!(used.iter().any(|step| step.contains("conv of points")), "{case:?}: {used:#?}");
+        let (graph, _) = case.graph(Way::Forward);
+        let forward = netc::plan::text::print(&Planned::by(&graph, &host, Algorithm::Winograd).plan);
+        assert!(!forward.contains("clear halo"), "{case:?}:\n{forward}");
     }
 }
 

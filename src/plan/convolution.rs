@@ -56,6 +56,12 @@ impl Filtered {
         [0, 1].map(|axis| self.form.tiles[axis] * self.form.outputs[axis] + self.form.taps[axis] - 1)
     }
 
+    /// Whether the zeros around an image are read from memory. A kernel that does nothing but transform the input, of
+    /// images one by one, leaves them out: a clear halo costs small batches more.
+    fn reads_halo(&self) -> bool {
+        self.phases.is_needed() || self.form.division != Division::Channels || self.form.mosaic.count() > 1
+    }
+
     /// The zeros around an image of this height and width that are read.
     fn halo(&self, image: [usize; 2]) -> Halo {
         if !self.phases.is_needed() {
@@ -123,7 +129,10 @@ pub(super) fn wanted_halos(graph: &Graph, node: &Node, method: Option<Method>) -
             let [x, dy] = [node.inputs[0], node.inputs[1]];
             vec![(x, filtered.halo(size(x))), (dy, filtered.form.result_halo(size(dy)))]
         }
-        (_, Some(Method::Winograd(filtered))) => vec![(node.inputs[0], filtered.halo(size(node.inputs[0])))],
+        (_, Some(Method::Winograd(filtered))) if filtered.reads_halo() => {
+            vec![(node.inputs[0], filtered.halo(size(node.inputs[0])))]
+        }
+        (_, Some(Method::Winograd(_))) => Vec::new(),
         (Op::Conv(g), _) => {
             let w = shape(node.inputs[1]);
             vec![(node.inputs[0], forward_halo(g, shape(node.inputs[0]), [w[2], w[3]], shape(node.outputs[0])))]
@@ -217,7 +226,7 @@ impl Planner<'_> {
         let (first, work) = match form.division {
             Division::Tiles { .. } => (x, Work::Winograd(work)),
             Division::Channels => {
-                let images = Images::Input { before: work.before };
+                let images = Images::Input { before: work.before, halo: filtered.reads_halo() };
                 (self.points(name, &node.layer, x, &form, images), Work::WinogradProduct(work))
             }
         };
@@ -262,7 +271,7 @@ impl Planner<'_> {
         };
         let tiles = form.tiles_of(images);
         let sums = self.numbers(&format!("{name}.sums"), layout.len());
-        let input = Images::Input { before: if phases.is_needed() { [0, 0] } else { before } };
+        let input = Images::Input { before: if phases.is_needed() { [0, 0] } else { before }, halo: true };
         for part in 0..parts {
             let [x, dy] = [x, dy].map(|whole| self.images(whole, part, parts));
             let x = self.points(name, &node.layer, x, &form, input);

@@ -245,7 +245,7 @@ fn halos(plan: &Plan, step: &Step, errors: &mut Vec<String>) {
             Some((dy, Halo { top, bottom, left, right }))
         }
         (Work::Winograd(work), [x, ..], [_]) => Some((x, work.form.halo(size(buffer(x)), work.before))),
-        (Work::TransformImages { form, images: Images::Input { before } }, [x], [_]) => {
+        (Work::TransformImages { form, images: Images::Input { before, halo: true } }, [x], [_]) => {
             Some((x, form.halo(size(buffer(x)), *before)))
         }
         (Work::TransformImages { form, images: Images::Gradient }, [dy], [_]) => {

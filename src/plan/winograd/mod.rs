@@ -111,6 +111,8 @@ pub enum Images {
     Input {
         /// Rows, columns.
         before: [usize; 2],
+        /// Whether the padding is in memory, around the image.
+        halo: bool,
     },
     /// The gradient of its result.
     Gradient,

@@ -24,7 +24,10 @@ use crate::kernel::{Access, BufferId, DType, Expr, Index, Kernel, LoopKind};
 use crate::plan::{Division, Images, Tile, TransformedWeights, Winograd, WinogradWork};
 use crate::target::Target;
 use linear::{Linear, load};
-use windows::{Axis, Grid, Planes, Windows};
+use windows::{Axis, CHUNK, Grid, Planes, Windows};
+
+/// Parallel iterations that are enough for threads to share evenly.
+const ENOUGH: usize = 16;
 
 /// y = conv(x, weights), then the epilogue; weights transformed.
 pub fn conv(target: &Target, name: &str, work: &WinogradWork, tensors: [&Tensor; 3], operands: &[Tensor]) -> Kernel {
@@ -43,7 +46,7 @@ pub fn conv(target: &Target, name: &str, work: &WinogradWork, tensors: [&Tensor;
     let layout = TransformedWeights::new(form, y.dims[1], inner, work.tile);
     let product = Product::declare(&mut b, layout, work.tile, weights.buffer, tiles);
     let input = Planes::scratch(&mut b, "input", tiles, inner, form.area());
-    let windows = Windows::input(&mut b, target, form, work.before);
+    let windows = Windows::input(&mut b, target, form, work.before, true);
     let output = Output::declare(&mut b, target, form, &y, finish, layout.columns);
     let bands = form.tiles[0] / rows;
     b.parallel("part", x.dims[0] / form.mosaic.count() / mosaics * bands, |b, p| {
@@ -74,16 +77,33 @@ pub fn transform_images(target: &Target, name: &str, form: &Winograd, kind: Imag
     let [high, wide] = form.tiles;
     let planes = Planes::global(to.buffer, form.tiles_of(x.dims[0]), channels, form.area());
     let windows = match kind {
-        Images::Input { before } => Windows::input(&mut b, target, form, before),
+        Images::Input { before, halo } => Windows::input(&mut b, target, form, before, halo),
         Images::Gradient => Windows::gradient(&mut b, target, form),
     };
-    b.parallel("row", x.dims[0] / form.mosaic.count() * high, |b, p| {
-        let (mosaic, row) = (p.clone() / high as i64, p.clone() % high as i64);
-        let grid = Grid { mosaics: 1, rows: 1, columns: wide, first_mosaic: mosaic, first_row: row };
-        each_group(b, form.groups, |b, group| {
-            let planes = planes.from(group.clone() * planes.len() as i64, p * wide as i64);
-            windows.transform(b, &x, &(group * channels as i64), channels, &grid, &planes);
-        });
+    let rows = x.dims[0] / form.mosaic.count() * high;
+    // Few rows are not enough for threads to share evenly: they share the channels too, a thread's side by side.
+    let (whole, rest) = if rows < ENOUGH { (channels / CHUNK, channels % CHUNK) } else { (0, channels) };
+    let chunks = whole + usize::from(rest > 0);
+    b.parallel("part", form.groups * chunks * rows, |b, p| {
+        let (at, row) = (p.clone() / rows as i64, p % rows as i64);
+        let (group, chunk) = (at.clone() / chunks as i64, at % chunks as i64);
+        let transform = |b: &mut Builder, chunk: Index, count: usize| {
+            let (first_mosaic, first_row) = (row.clone() / high as i64, row.clone() % high as i64);
+            let grid = Grid { mosaics: 1, rows: 1, columns: wide, first_mosaic, first_row };
+            let start = chunk * CHUNK as i64;
+            let planes = planes.from(group.clone() * planes.len() as i64 + start.clone(), row.clone() * wide as i64);
+            windows.transform(b, &x, &(group.clone() * channels as i64 + start), count, &grid, &planes);
+        };
+        match (whole, rest) {
+            (_, 0) => transform(b, chunk, CHUNK),
+            (0, _) => transform(b, Index::Const(0), rest),
+            _ => {
+                let end = (chunk.clone() + 1usize).min(whole);
+                b.for_loop("whole", chunk.clone(), end, LoopKind::Serial, |b, at| transform(b, at, CHUNK));
+                let begin = chunk.clone().max(whole);
+                b.for_loop("partial", begin, chunk + 1usize, LoopKind::Serial, |b, at| transform(b, at, rest));
+            }
+        }
     });
     b.finish()
 }

@@ -3,13 +3,14 @@
 use super::super::nest::channel_vectors;
 use super::linear::{Linear, load};
 use crate::kernel::build::{Builder, View};
-use crate::kernel::{BufferId, DType, Index};
+use crate::kernel::{BufferId, DType, Expr, Index, LoopKind};
 use crate::plan::{Winograd, transposed};
 use crate::target::Target;
+use std::ops::Range;
 
 /// Channels that go through one dimension's transform before they go through the other's: the numbers of a point are
 /// some cache lines in a row then, and a few rows are written at a time.
-const CHUNK: usize = 64;
+pub(super) const CHUNK: usize = 64;
 
 /// Numbers by point, tile and channel.
 #[derive(Debug, Clone)]
@@ -136,15 +137,19 @@ pub(super) struct Windows {
     /// Rows and columns of padding before the image.
     before: [usize; 2],
     axes: [Axis; 2],
+    /// Whether the zeros around an image are in memory.
+    halo: bool,
+    /// Rows of tiles.
+    tiles: usize,
     /// What the first transform leaves.
     between: BufferId,
 }
 
 impl Windows {
-    /// Of a convolution's input: Bᵀ d B.
-    pub fn input(b: &mut Builder, target: &Target, form: &Winograd, before: [usize; 2]) -> Windows {
+    /// Of a convolution's input: Bᵀ d B; of images one by one, the zeros around them need not be in memory.
+    pub fn input(b: &mut Builder, target: &Target, form: &Winograd, before: [usize; 2], halo: bool) -> Windows {
         let [rows, columns] = form.transforms().map(|t| Linear::new(t.input, target.fused));
-        Windows::declare(b, [rows, columns], form, form.points(), before)
+        Windows { halo, ..Windows::declare(b, [rows, columns], form, form.points(), before) }
     }
 
     /// Of the gradient of a convolution's result: A d Aᵀ.
@@ -161,48 +166,25 @@ impl Windows {
         before: [usize; 2],
     ) -> Windows {
         let between = b.scratch("between", DType::F32, rows.given() * columns.taken() * CHUNK);
-        Windows { rows, columns, step: form.outputs, before, axes: Axis::of(form, window), between }
+        let axes = Axis::of(form, window);
+        Windows { rows, columns, step: form.outputs, before, axes, halo: true, tiles: form.tiles[0], between }
     }
 
     /// Transforms `channels` channels of all tiles of the grid, from channel `first` of the image on.
     pub fn transform(&self, b: &mut Builder, image: &View, first: &Index, channels: usize, grid: &Grid, to: &Planes) {
-        let (across, points_across) = (self.columns.taken(), self.columns.given());
-        let kept = |i: Index, j: Index, c: Index| (i * across as i64 + j) * CHUNK as i64 + c;
         let (whole, rest) = (channels / CHUNK, channels % CHUNK);
         grid.each_row(b, |b, mosaic, row, tile0| {
             b.serial("across", grid.columns, |b, column| {
-                let [h, w] = [row * self.step[0] as i64, column.clone() * self.step[1] as i64];
-                let tile = tile0 + column;
+                let tile = tile0 + column.clone();
+                let window = Window { image, mosaic, row, column };
                 let chunk = |b: &mut Builder, start: Index, channels: usize| {
-                    b.serial("j", across, |b, j| {
-                        channel_vectors(b, channels, |b, c, _| {
-                            let channel = first.clone() + start.clone() + c.clone();
-                            let (n_across, w) = self.axes[1].locate(w.clone() + j.clone());
-                            let values = load(b, image.buffer, self.rows.taken(), |i| {
-                                let (n_down, h) = self.axes[0].locate(h.clone() + i);
-                                let n = Axis::image(&self.axes, &mosaic, n_down, n_across.clone());
-                                image.at(&[n, channel.clone(), h - self.before[0], w.clone() - self.before[1]])
-                            });
-                            for (i, value) in self.rows.apply(b, &values).into_iter().enumerate() {
-                                b.store(self.between, kept(i.into(), j.clone(), c.clone()), value);
-                            }
-                        });
-                    });
-                    b.serial("i", self.rows.given(), |b, i| {
-                        channel_vectors(b, channels, |b, c, _| {
-                            let values = load(b, self.between, across, |j| kept(i.clone(), j.into(), c.clone()));
-                            let channel = start.clone() + c;
-                            for (j, value) in self.columns.apply(b, &values).into_iter().enumerate() {
-                                let point = i.clone() * points_across as i64 + j;
-                                b.store(to.buffer, to.at(&point, &tile, channel.clone()), value);
-                                // The same of the next points.
-                                b.prefetch(to.buffer, to.at(&(point + points_across), &tile, channel.clone()));
-                            }
-                        });
-                    });
+                    self.down(b, &window, &(first.clone() + start.clone()), channels);
+                    self.across(b, &tile, &start, channels, to);
                 };
-                if whole > 0 {
-                    b.serial("chunk", whole, |b, at| chunk(b, at * CHUNK as i64, CHUNK));
+                match whole {
+                    0 => {}
+                    1 => chunk(b, Index::Const(0), CHUNK),
+                    _ => b.serial("chunk", whole, |b, at| chunk(b, at * CHUNK as i64, CHUNK)),
                 }
                 if rest > 0 {
                     chunk(b, Index::from(whole * CHUNK), rest);
@@ -210,4 +192,118 @@ impl Windows {
             });
         });
     }
+
+    /// The columns of a window, of `channels` channels from channel `first` of the image on.
+    fn down(&self, b: &mut Builder, window: &Window, first: &Index, channels: usize) {
+        let across = self.columns.taken();
+        let column = window.column.clone() * self.step[1] as i64;
+        if self.halo {
+            return b.serial("j", across, |b, j| {
+                self.column(b, window, &window.row, &(column + j.clone()), &j, 0..self.rows.taken(), first, channels);
+            });
+        }
+        // The columns of the window that the image has.
+        let [height, width] = [window.image.dims[2], window.image.dims[3]];
+        let begin = (Index::from(self.before[1]) - column.clone()).max(0usize).min(across);
+        let end = (Index::from(width + self.before[1]) - column.clone()).min(across).max(begin.clone());
+        for (rows, taken) in self.alike(height) {
+            let (row, after) = (window.row.clone(), window.row.clone() + 1usize);
+            b.for_loop("alike", row.max(rows.start), after.min(rows.end), LoopKind::Serial, |b, row| {
+                b.for_loop("j", begin.clone(), end.clone(), LoopKind::Serial, |b, j| {
+                    self.column(b, window, &row, &(column.clone() + j.clone()), &j, taken, first, channels);
+                });
+            });
+        }
+        for (name, from, to) in [("left", Index::Const(0), begin), ("right", end, Index::from(across))] {
+            b.for_loop(name, from, to, LoopKind::Serial, |b, j| {
+                b.serial("i", self.rows.given(), |b, i| {
+                    channel_vectors(b, channels, |b, c, _| {
+                        b.store(self.between, self.kept(i.clone(), j.clone(), c), 0.0)
+                    });
+                });
+            });
+        }
+    }
+
+    /// Rows of tiles whose windows have the same rows in an image of this height, and those rows.
+    fn alike(&self, height: usize) -> Vec<(Range<usize>, Range<usize>)> {
+        let all = self.rows.taken();
+        let rows = |tile: usize| {
+            let top = tile * self.step[0];
+            let begin = self.before[0].saturating_sub(top).min(all);
+            begin..(height + self.before[0]).saturating_sub(top).min(all).max(begin)
+        };
+        let mut found: Vec<(Range<usize>, Range<usize>)> = Vec::new();
+        for tile in 0..self.tiles {
+            match found.last_mut() {
+                Some((tiles, same)) if *same == rows(tile) => tiles.end = tile + 1,
+                _ => found.push((tile..tile + 1, rows(tile))),
+            }
+        }
+        found
+    }
+
+    /// A column of a window, which is `pixel` of the mosaic, of which rows `taken` are the image's and the others zero.
+    #[allow(clippy::too_many_arguments, reason = "a column's coordinates")]
+    fn column(
+        &self,
+        b: &mut Builder,
+        window: &Window,
+        row: &Index,
+        pixel: &Index,
+        j: &Index,
+        taken: Range<usize>,
+        first: &Index,
+        channels: usize,
+    ) {
+        let h = row.clone() * self.step[0] as i64;
+        channel_vectors(b, channels, |b, c, _| {
+            let channel = first.clone() + c.clone();
+            let (n_across, w) = self.axes[1].locate(pixel.clone());
+            let value = |b: &mut Builder, i: usize| {
+                let (n_down, h) = self.axes[0].locate(h.clone() + i);
+                let n = Axis::image(&self.axes, &window.mosaic, n_down, n_across.clone());
+                let at = [n, channel.clone(), h - self.before[0], w.clone() - self.before[1]];
+                b.bind(Expr::load(window.image.buffer, window.image.at(&at)))
+            };
+            let outside = Expr::F32(0.0);
+            let values: Vec<Expr> = (0..self.rows.taken())
+                .map(|i| if taken.contains(&i) { value(b, i) } else { outside.clone() })
+                .collect();
+            for (i, value) in self.rows.apply(b, &values).into_iter().enumerate() {
+                b.store(self.between, self.kept(i.into(), j.clone(), c.clone()), value);
+            }
+        });
+    }
+
+    /// The rows of what the columns became: the points of a tile.
+    fn across(&self, b: &mut Builder, tile: &Index, start: &Index, channels: usize, to: &Planes) {
+        let (across, points_across) = (self.columns.taken(), self.columns.given());
+        b.serial("i", self.rows.given(), |b, i| {
+            channel_vectors(b, channels, |b, c, _| {
+                let values = load(b, self.between, across, |j| self.kept(i.clone(), j.into(), c.clone()));
+                let channel = start.clone() + c;
+                for (j, value) in self.columns.apply(b, &values).into_iter().enumerate() {
+                    let point = i.clone() * points_across as i64 + j;
+                    b.store(to.buffer, to.at(&point, tile, channel.clone()), value);
+                    // The same of the next points.
+                    b.prefetch(to.buffer, to.at(&(point + points_across), tile, channel.clone()));
+                }
+            });
+        });
+    }
+
+    /// Where the first transform leaves its result.
+    fn kept(&self, i: Index, j: Index, c: Index) -> Index {
+        (i * self.columns.taken() as i64 + j) * CHUNK as i64 + c
+    }
+}
+
+/// The input of a tile.
+struct Window<'a> {
+    image: &'a View,
+    mosaic: Index,
+    /// The tile's row and column.
+    row: Index,
+    column: Index,
 }
