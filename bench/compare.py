@@ -1,4 +1,4 @@
-"""netc beside PyTorch, onnxruntime, OpenVINO: same networks, same weights, same results, measured in turn.
+"""netc beside PyTorch, onnxruntime, OpenVINO, tract, candle, burn: same networks, weights and results, measured in turn.
 
     python3 bench/compare.py [--net alexnet] [--mode infer] [--batch 1 16] [--threads 2] [--rounds 5] [--json FILE]
 
@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -38,8 +39,12 @@ NETS = {
     "resnet18": 16,
     "squeezenet": 16,
 }
-# The package that a peer needs.
-PEERS = {"torch": "torch", "torch-compile": "torch", "onnxruntime": "onnxruntime", "openvino": "openvino"}
+# The package that a peer needs: of Python, and the crate of Rust.
+PYTHON = {"torch": "torch", "torch-compile": "torch", "onnxruntime": "onnxruntime", "openvino": "openvino"}
+RUST = {"tract": "tract-onnx", "candle": "candle-core", "burn": "burn"}
+PEERS = [*PYTHON, *RUST]
+# The process of the peers in Rust.
+RUST_WORKER = HERE / "rust" / "target" / "release" / "peers"
 TRAINERS = ["torch", "torch-compile"]
 # Seconds after which a peer that says nothing is given up. torch.compile may take several minutes for one network.
 PATIENCE = 1800
@@ -70,7 +75,7 @@ def arguments():
     add("--batch", nargs="+", type=positive, metavar="N", help=batches)
     add("--threads", nargs="+", type=positive, default=[cores], metavar="N", help="threads, and cores to run on")
     some = f"of {', '.join(PEERS)} (to train {', '.join(TRAINERS)}); by default all that are installed"
-    add("--peers", nargs="+", choices=list(PEERS), metavar="PEER", help=some)
+    add("--peers", nargs="+", choices=PEERS, metavar="PEER", help=some)
     add("--rounds", type=positive, default=5, help="how often each is measured")
     add("--seconds", type=float, default=1.0, help="how long a peer is measured in a round")
     add("--calls", type=positive, help="calls in a round at least; by default 5 to infer, 2 to train")
@@ -121,21 +126,30 @@ def versions(options):
     for name in ("torch", "numpy", "safetensors", "onnx"):
         if not package(name):
             missing(f"no {name} in this Python ({sys.executable}): pip install -r bench/requirements.txt")
-    named, options.peers = options.peers, options.peers or list(PEERS)
+    named, options.peers = options.peers, options.peers or PEERS
     for peer in named or []:
         if not able(peer, options.mode):
             missing(f"{peer} does not train: --peers takes {', '.join(TRAINERS)} with --mode train")
     options.peers = [peer for peer in options.peers if able(peer, options.mode)]
     there = []
     for peer in options.peers:
-        if package(PEERS[peer]):
-            there.append(peer)
-        elif named:
-            missing(f"no {peer} in this Python ({sys.executable}): pip install -r bench/requirements.txt")
-        else:
-            note(f"{peer} is not here and is left out: pip install -r bench/requirements.txt")
+        if peer in RUST and RUST_WORKER.exists():
+            found[peer] = crate(RUST[peer])
+        elif peer in RUST or not package(PYTHON[peer]):
+            cure = "(cd bench/rust && cargo build --release)" if peer in RUST else "pip install -r bench/requirements.txt"
+            if named:
+                missing(f"no {peer}: {cure}")
+            note(f"{peer} is not here and is left out: {cure}")
+            continue
+        there.append(peer)
     options.peers = there
     return found
+
+
+def crate(name):
+    """The version of a crate that bench/rust is locked to."""
+    lock = tomllib.loads((HERE / "rust" / "Cargo.lock").read_text())
+    return next((package["version"] for package in lock["package"] if package["name"] == name), "?")
 
 
 def able(peer, mode):
@@ -168,10 +182,12 @@ class Worker:
         path = folder / f"{label}.json"
         path.write_text(json.dumps({**work, "output": str(self.output)}))
         cores = sorted(os.sched_getaffinity(0))[: work["threads"]]
-        environment = {**os.environ, **ENVIRONMENT, "OMP_NUM_THREADS": str(work["threads"])}
+        threads = {name: str(work["threads"]) for name in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS")}
+        environment = {**os.environ, **ENVIRONMENT, **threads}
+        words = [RUST_WORKER, path] if self.name in RUST else [sys.executable, HERE / "worker.py", path]
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, HERE / "worker.py", path],
+                words,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -1,9 +1,10 @@
-"""A PyTorch network as an ONNX file.
+"""A PyTorch network as an ONNX file, and as the same in JSON without the weights.
 
 torch.onnx.export writes response normalisation as a pooling of squares and padding as a layer of its own, which the
 peers run more slowly than the operators that ONNX has for them. So the graph is written here, operator by operator.
 """
 
+import json
 import operator
 
 import numpy as np
@@ -95,7 +96,7 @@ class Writer:
 
 
 def write(model, batch, path):
-    """Writes `model`, in inference, for `batch` images of 3×224×224."""
+    """Writes `model`, in inference, for `batch` images of 3×224×224, and the JSON beside it."""
     graph = Tracer().trace(model)
     traced = fx.GraphModule(model, graph)
     example = torch.zeros(batch, 3, 224, 224)
@@ -125,3 +126,14 @@ def write(model, batch, path):
     made = helper.make_model(body, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
     onnx.checker.check_model(made)
     onnx.save(made, path)
+    path.with_suffix(".json").write_text(json.dumps([described(node, writer.initializers) for node in writer.nodes]))
+
+
+def described(node, initializers):
+    """A node in JSON, for peers without a reader of ONNX; weights have the names that they have in a weights file."""
+    settings = {setting.name: helper.get_attribute_value(setting) for setting in node.attribute}
+    inputs = list(node.input)
+    if node.op_type == "Reshape":
+        shape = inputs.pop()
+        settings["shape"] = next(numpy_helper.to_array(value).tolist() for value in initializers if value.name == shape)
+    return {"op": node.op_type, "inputs": inputs, "output": node.output[0], **settings}

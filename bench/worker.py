@@ -6,7 +6,8 @@ WORK.json is a work as compare.py describes it. With the peer `files` it writes 
 it says a line {"ready": true, "settings": "..."} when the peer is made and has run once, with its logits in the file
 `output`, or the losses of the first steps as "losses" if the work asks for that; before, it may say lines
 {"progress": "..."} of what takes long. Then it reads lines {"seconds": S, "calls": C}: at each it warms up, calls the peer
-for S seconds and C times at least, and answers {"seconds": [...]}. It ends with its input.
+for S seconds and C times at least, and answers {"seconds": [...]}. It ends with its input. The process of rust/ does the
+same for the peers in Rust.
 """
 
 import json

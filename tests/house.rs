@@ -72,6 +72,9 @@ fn sources(trees: &[&str]) -> Vec<File> {
         let Ok(entries) = std::fs::read_dir(folder) else { return };
         for entry in entries {
             let path = entry.unwrap().path();
+            if path.join("CACHEDIR.TAG").exists() {
+                continue; // what cargo built
+            }
             if path.is_dir() {
                 walk(&path, files);
             } else if path.extension().is_some_and(|e| e == "rs") {
