@@ -1,4 +1,4 @@
-"""netc beside PyTorch, onnxruntime, OpenVINO, tract, candle, burn: same networks, weights and results, measured in turn.
+"""netc beside its peers: the same networks, weights and results, measured in turn.
 
     python3 bench/compare.py [--net alexnet] [--mode infer] [--batch 1 16] [--threads 2] [--rounds 5] [--json FILE]
 
@@ -40,12 +40,18 @@ NETS = {
     "squeezenet": 16,
 }
 # The package that a peer needs: of Python, and the crate of Rust.
-PYTHON = {"torch": "torch", "torch-compile": "torch", "onnxruntime": "onnxruntime", "openvino": "openvino"}
+PYTHON = {
+    "torch": "torch",
+    "torch-compile": "torch",
+    "tensorflow": "tensorflow-cpu",
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+}
 RUST = {"tract": "tract-onnx", "candle": "candle-core", "burn": "burn"}
 PEERS = [*PYTHON, *RUST]
 # The process of the peers in Rust.
 RUST_WORKER = HERE / "rust" / "target" / "release" / "peers"
-TRAINERS = ["torch", "torch-compile"]
+TRAINERS = ["torch", "torch-compile", "tensorflow"]
 # Seconds after which a peer that says nothing is given up. torch.compile may take several minutes for one network.
 PATIENCE = 1800
 # Largest difference of a logit, as a share of the logits' root mean square, and of a training step's loss as a share of it.
@@ -383,7 +389,7 @@ def measure(options, work):
     state = {"workers": {}, "peers": options.peers}
     state |= {key: {} for key in ("settings", "apart", "losses", "failures", "milliseconds", "at work")}
     with tempfile.TemporaryDirectory(prefix="netc-bench-") as folder:
-        onnx = any(peer not in TRAINERS for peer in state["peers"])
+        onnx = any(not peer.startswith("torch") for peer in state["peers"])
         work = {**work, "folder": folder, "onnx": onnx, "dropout": 0.5, "check": 0, "rate": RATE, "pool": f"{folder}/pool.so"}
         try:
             command(["cc", "-O2", "-shared", "-fPIC", "-pthread", HERE / "pool.c", "-o", work["pool"]], "compiling pool.c")

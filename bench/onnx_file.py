@@ -31,7 +31,8 @@ def pair(value):
 class Writer:
     """Nodes and initializers of the graph so far."""
 
-    def __init__(self):
+    def __init__(self, training):
+        self.training = training
         self.nodes = []
         self.initializers = []
         # Zeros around an image that the convolution after them is to take over: left, right, top, bottom.
@@ -56,7 +57,7 @@ class Writer:
         before, after = shapes
         x = source
         if isinstance(layer, nn.Dropout):
-            return x
+            return self.node("Dropout", [x], out) if self.training else x
         if isinstance(layer, nn.ZeroPad2d):
             self.pads[x] = layer.padding
             return x
@@ -95,15 +96,15 @@ class Writer:
         raise TypeError(f"{path}: no ONNX for {type(layer).__name__}")
 
 
-def write(model, batch, path):
-    """Writes `model`, in inference, for `batch` images of 3×224×224, and the JSON beside it."""
+def write(model, batch, path, training):
+    """Writes `model` for `batch` images of 3×224×224, and the JSON beside it; dropout is left out but for training."""
     graph = Tracer().trace(model)
     traced = fx.GraphModule(model, graph)
     example = torch.zeros(batch, 3, 224, 224)
     with torch.no_grad():
         ShapeProp(traced).propagate(example)
     shape = lambda node: list(node.meta["tensor_meta"].shape)
-    writer = Writer()
+    writer = Writer(training)
     names = {}
     for node in graph.nodes:
         if node.op == "placeholder":

@@ -234,4 +234,17 @@ class OpenVino:
         return self.request.get_output_tensor().data
 
 
-PEERS = {"netc": Netc, "torch": Torch, "torch-compile": TorchCompile, "onnxruntime": OnnxRuntime, "openvino": OpenVino}
+def tensorflow(work, tell):
+    from tensorflow_peer import Tensorflow
+
+    return Tensorflow(work)
+
+
+PEERS = {
+    "netc": Netc,
+    "torch": Torch,
+    "torch-compile": TorchCompile,
+    "tensorflow": tensorflow,
+    "onnxruntime": OnnxRuntime,
+    "openvino": OpenVino,
+}

@@ -49,7 +49,7 @@ def make_files(work):
     if work["onnx"]:
         import onnx_file
 
-        onnx_file.write(model, work["batch"], folder / "network.onnx")
+        onnx_file.write(model, work["batch"], folder / "network.onnx", work["mode"] == "train")
 
 
 def measure(run, seconds, calls):
